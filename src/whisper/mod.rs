@@ -1,0 +1,33 @@
+//! The network: configuration, weights, log-mel, encoder, decoder, tokenizer. Knows nothing of streams.
+//!
+//! A [`Whisper`] is immutable and shared behind an `Arc`; what a running pass needs
+//! (cross-attention keys and values, self-attention cache) lives in a [`Decoder`] and dies with it.
+
+pub mod cancel;
+pub mod config;
+pub mod error;
+pub mod languages;
+pub mod mel;
+pub mod model;
+pub mod tokenizer;
+
+pub use cancel::Cancel;
+pub use config::{AlignmentHead, WhisperConfig};
+pub use error::WhisperError;
+pub use languages::Language;
+pub use mel::{LogMel, MelFilters};
+pub use model::{AlignmentRows, Decoder, Device, Encoded, ModelSource, Step, Whisper};
+pub use tokenizer::{Specials, Tokenizer, WordTokens};
+
+/// Samples a second that Whisper hears.
+pub const SAMPLE_RATE: usize = 16_000;
+/// Samples between two log-mel frames (10 ms).
+pub const HOP: usize = 160;
+/// Samples between two encoder frames (20 ms), the unit of every attention row.
+pub const FRAME: usize = 320;
+/// Encoder frames of one window (30 s).
+pub const WINDOW_FRAMES: usize = 1500;
+/// Log-mel frames of one window.
+pub const WINDOW_MEL_FRAMES: usize = 3000;
+/// Samples of one window.
+pub const WINDOW_SAMPLES: usize = 480_000;
