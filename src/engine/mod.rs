@@ -10,7 +10,7 @@ pub use models::ModelKey;
 pub use session::{Pace, Session, SessionSettings, Stopped};
 pub use stats::Stats;
 
-use crate::policy::{Detected, PartialWord, Release, Samples, SettingsError};
+use crate::policy::{Detected, Guards, PartialWord, Release, Samples, SettingsError};
 use crate::whisper::WhisperError;
 
 /// What a session tells its owner. Called from the session's worker (or loader) thread, one at a time and in order.
@@ -46,6 +46,11 @@ pub enum Event {
         quiet_until: Samples,
         heard: Samples,
     },
+    /// What the guards cut in the pass that just ended; not sent when they cut nothing.
+    Guarded(Guards),
+    /// Settings given to [`Session::update`] that the loaded model cannot follow (another language than English on an
+    /// `.en` model, say). The session goes on with those it had.
+    Refused(SettingsError),
     /// Audio was dropped because the machine cannot keep up (live pace only): `samples` from `start` on.
     Dropped { start: Samples, samples: u64 },
     /// The session cannot go on. Sent once; every later push returns [`Stopped::Failed`].
@@ -59,6 +64,25 @@ pub enum EngineError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Model(#[from] std::sync::Arc<WhisperError>),
-    #[error("the worker thread could not be started: {0}")]
+    #[error(
+        "a thread for the stream could not be started ({0}); the process has too many threads or too little memory, so stop some streams first"
+    )]
     Thread(std::io::Error),
+    #[error(
+        "alignment-heads names head {head} of layer {layer}, but the model has {layers} decoder layers of {heads} heads, counted from 0; name heads it has, or unset the property to use the model's own"
+    )]
+    Heads {
+        layer: usize,
+        head: usize,
+        layers: usize,
+        heads: usize,
+    },
+    #[error(
+        "alignment-heads names no head; name at least one as layer:head, or unset the property to use the model's own"
+    )]
+    NoHeads,
+    #[error(
+        "the stream's worker stopped on an internal fault ({0}); restart the element to go on, and please report the fault"
+    )]
+    Fault(String),
 }
