@@ -4,11 +4,20 @@
 //! logits and attention ([`Ask`]) until it is done, and [`AlignAtt::commit`] turns it into an [`Outcome`].
 //! Whoever owns the network (the engine, a test) answers the asks. A pass that is dropped has never been.
 
-pub mod alignatt;
-pub mod settings;
+mod alignatt;
+mod alignment;
+mod audio;
+mod context;
+mod guards;
+mod logits;
+mod loudness;
+mod pass;
+mod settings;
+mod words;
 
-pub use alignatt::{AlignAtt, Ask, Pass};
-pub use settings::{Compat, PolicySettings, SettingsError, Task};
+pub use alignatt::AlignAtt;
+pub use pass::{Ask, Pass, Referee, Stop};
+pub use settings::{Compat, LanguageChoice, PolicySettings, SettingsError, Task};
 
 /// A position in a stream, in samples at 16 kHz since its start.
 pub type Samples = u64;

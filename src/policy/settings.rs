@@ -1,17 +1,24 @@
 //! What a stream's policy can be told, checked once.
 
+use crate::whisper::Language;
+
 /// Whether the reference is reproduced decision for decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compat {
+    /// Ours: with the listed deviations of docs/policy.md.
     #[default]
     None,
+    /// SimulStreaming's decisions, to the token.
     SimulStreaming,
 }
 
+/// What Whisper writes down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Task {
+    /// What was said, in its language.
     #[default]
     Transcribe,
+    /// What was said, in English.
     Translate,
 }
 
@@ -22,14 +29,23 @@ pub struct PolicySettings {
     /// Language code, name or BCP-47 tag, or `auto`.
     pub language: String,
     pub task: Task,
+    /// Audio between two passes.
     pub min_chunk_ms: u32,
+    /// No pass before this much audio is held.
     pub audio_min_len_ms: u32,
+    /// The oldest audio scrolls out beyond this.
     pub audio_max_len_ms: u32,
+    /// A token that attends closer than this many frames (20 ms) to the end of the audio is not yet believed.
     pub frame_threshold: u32,
+    /// A jump of the attention back by more than this many frames discards the pass.
     pub rewind_threshold: u32,
+    /// Text that precedes the stream, scrolls out like any other.
     pub init_prompt: Option<String>,
+    /// Text that stays in the context for ever.
     pub static_init_prompt: Option<String>,
+    /// Most tokens of context before the window.
     pub max_context_tokens: u32,
+    /// Drop the last word of every pass but the last.
     pub truncate_last_word: bool,
     /// Decode on for the unstable tail.
     pub interim: bool,
@@ -59,20 +75,102 @@ impl Default for PolicySettings {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SettingsError {
     #[error(
-        "unknown language {0:?}; give a Whisper code such as \"fr\", a name such as \"french\", a BCP-47 tag such as \"fr-FR\", or \"auto\""
+        "language {0:?} is unknown to Whisper; give a code such as \"fr\", a name such as \"french\", a BCP-47 tag such as \"fr-FR\", or \"auto\""
     )]
     UnknownLanguage(String),
-    // further variants: owner of this room
+    #[error(
+        "language {0:?} was asked for, but this is an English-only model; set language to \"en\" or \"auto\", or choose a multilingual model"
+    )]
+    EnglishOnly(String),
+    #[error(
+        "language {0:?} has no token in this model's vocabulary; choose another language or a newer model"
+    )]
+    LanguageNotInModel(String),
+    #[error(
+        "task \"translate\" was asked for, but this is an English-only model; set task to \"transcribe\" or choose a multilingual model"
+    )]
+    CannotTranslate,
+    #[error("min-chunk-size is {0} ms; it must be at least 20 ms, one frame of the encoder")]
+    ChunkTooShort(u32),
+    #[error(
+        "min-chunk-size ({chunk} ms) is not below audio-max-len ({max} ms): the first pass would never run; lower min-chunk-size or raise audio-max-len"
+    )]
+    ChunkBeyondWindow { chunk: u32, max: u32 },
+    #[error(
+        "audio-min-len ({min} ms) exceeds audio-max-len ({max} ms): no pass could ever run; lower audio-min-len or raise audio-max-len"
+    )]
+    MinBeyondMax { min: u32, max: u32 },
+    #[error(
+        "audio-max-len is {0} ms, but Whisper hears 30000 ms at most: newer audio would be cut; set it to 30000 ms or less"
+    )]
+    WindowTooLong(u32),
+    #[error(
+        "frame-threshold is {0} frames, but a window has only 1500 (20 ms each): no token could ever be believed; the usual value is 25"
+    )]
+    ThresholdTooLarge(u32),
+    #[error(
+        "static-init-prompt has {tokens} tokens, but only {most} fit before the window; shorten it"
+    )]
+    PromptTooLong { tokens: usize, most: usize },
+}
+
+/// What `language` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LanguageChoice {
+    Auto,
+    Fixed(Language),
 }
 
 impl PolicySettings {
     /// Checks every value and pair of values; the first fault found is returned.
     pub fn check(&self) -> Result<(), SettingsError> {
-        todo!()
+        self.language_choice()?;
+        if self.min_chunk_ms < 20 {
+            return Err(SettingsError::ChunkTooShort(self.min_chunk_ms));
+        }
+        if self.audio_max_len_ms > 30_000 {
+            return Err(SettingsError::WindowTooLong(self.audio_max_len_ms));
+        }
+        if self.min_chunk_ms >= self.audio_max_len_ms {
+            return Err(SettingsError::ChunkBeyondWindow {
+                chunk: self.min_chunk_ms,
+                max: self.audio_max_len_ms,
+            });
+        }
+        if self.audio_min_len_ms > self.audio_max_len_ms {
+            return Err(SettingsError::MinBeyondMax {
+                min: self.audio_min_len_ms,
+                max: self.audio_max_len_ms,
+            });
+        }
+        if self.frame_threshold >= 1500 {
+            return Err(SettingsError::ThresholdTooLarge(self.frame_threshold));
+        }
+        Ok(())
+    }
+
+    /// `language`, understood.
+    pub fn language_choice(&self) -> Result<LanguageChoice, SettingsError> {
+        let text = self.language.trim();
+        if text.eq_ignore_ascii_case("auto") {
+            return Ok(LanguageChoice::Auto);
+        }
+        Language::parse(text)
+            .map(LanguageChoice::Fixed)
+            .ok_or_else(|| SettingsError::UnknownLanguage(self.language.clone()))
     }
 
     /// `min_chunk_ms` in samples.
     pub fn chunk_samples(&self) -> usize {
         self.min_chunk_ms as usize * 16
+    }
+
+    /// `audio_max_len_ms` in samples.
+    pub fn window_samples(&self) -> usize {
+        self.audio_max_len_ms as usize * 16
+    }
+
+    pub(super) fn is_compat(&self) -> bool {
+        self.compat == Compat::SimulStreaming
     }
 }

@@ -1,0 +1,34 @@
+//! The one loop that steps the decoder.
+
+use std::sync::Arc;
+
+use crate::policy::{Ask, Pass};
+use crate::whisper::{AlignmentHead, Cancel, Decoder, Whisper, WhisperError};
+
+/// Answers what `pass` asks for until it is done. An error (cancellation too) leaves the pass half-way: drop it.
+pub fn run(
+    model: &Arc<Whisper>,
+    heads: &[AlignmentHead],
+    pass: &mut Pass,
+    cancel: &Cancel,
+) -> Result<(), WhisperError> {
+    let encoded = model.encode(pass.mel(), cancel)?;
+    let mut decoder: Option<Decoder> = None;
+    let mut ask = pass.first();
+    loop {
+        ask = match ask {
+            Ask::Done => return Ok(()),
+            Ask::Alone { tokens } => {
+                let step = model.decoder(&encoded, heads, cancel)?.step(&tokens, None, cancel)?;
+                pass.answer(step)
+            }
+            Ask::Step { tokens, probe_row } => {
+                let decoder = match &mut decoder {
+                    Some(decoder) => decoder,
+                    none => none.insert(model.decoder(&encoded, heads, cancel)?),
+                };
+                pass.answer(decoder.step(&tokens, probe_row, cancel)?)
+            }
+        };
+    }
+}

@@ -1,0 +1,58 @@
+//! The text in front of the window, behind `<|startofprev|>`.
+
+use crate::whisper::Tokenizer;
+
+/// Text that scrolled out of the window, begun by the prompts. The first `fixed` characters never leave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Context {
+    text: String,
+    fixed: usize,
+}
+
+impl Context {
+    /// Starts as the static prompt followed by the initial one.
+    pub fn new(static_prompt: Option<&str>, prompt: Option<&str>) -> Context {
+        let fixed = static_prompt.unwrap_or_default();
+        Context {
+            text: format!("{fixed}{}", prompt.unwrap_or_default()),
+            fixed: fixed.len(),
+        }
+    }
+
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// Tokens behind `<|startofprev|>`; none when there is no text.
+    pub fn tokens(&self, tokenizer: &Tokenizer) -> Vec<u32> {
+        if self.text.is_empty() {
+            Vec::new()
+        } else {
+            tokenizer.encode(&self.text)
+        }
+    }
+
+    /// Deletes the oldest words behind the static prompt until at most `most_context` tokens are left here and at most
+    /// `most_total` together with `window_tokens`, or nothing is left to delete. Counts tokens as the reference does:
+    /// what a deleted word had as part of the whole text.
+    pub fn trim(
+        &mut self,
+        tokenizer: &Tokenizer,
+        language: Option<&str>,
+        window_tokens: usize,
+        most_context: usize,
+        most_total: usize,
+    ) {
+        let mut count = self.tokens(tokenizer).len();
+        while count > most_context || count + window_tokens > most_total {
+            let (fixed, rest) = self.text.split_at(self.fixed.min(self.text.len()));
+            let words = tokenizer.split_to_words(&tokenizer.encode(rest), language);
+            let Some((first, others)) = words.split_first() else {
+                break;
+            };
+            let kept: String = others.iter().map(|word| word.text.as_str()).collect();
+            self.text = format!("{fixed}{kept}");
+            count = count.saturating_sub(first.tokens.len());
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! One pass: a state machine that asks the network for rows and decides token by token (docs/policy.md).
+
+use std::sync::Arc;
+
+use super::alignatt::Shared;
+use super::alignment::{Alignment, Mass, argmax};
+use super::context::Context;
+use super::guards;
+use super::logits::{Choice, choose, probability};
+use super::{Detected, Guards, Samples};
+use crate::whisper::{FRAME, Step};
+
+/// Threshold, in frames, of a last pass: nothing more comes, so nearly all is believed.
+const LAST_THRESHOLD: i32 = 4;
+/// Added to the deviation so that a constant column gives 0.
+const EPSILON: f64 = 1e-8;
+/// Most tokens of the unstable tail.
+const TAIL_TOKENS: usize = 24;
+
+/// What a running pass wants next from the network.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// Run these tokens on a decoder of their own (language detection), then answer with [`Pass::answer`].
+    Alone { tokens: Vec<u32> },
+    /// Run these tokens on the pass's decoder; `probe_row` as in [`crate::whisper::Decoder::step`].
+    Step {
+        tokens: Vec<u32>,
+        probe_row: Option<usize>,
+    },
+    /// Nothing more: give the pass to [`super::AlignAtt::commit`].
+    Done,
+}
+
+/// Replaces choices that rounding could have made otherwise: for comparing with a recorded trace, step by step.
+pub trait Referee: Send {
+    /// The frame to go on with; `row` is the filtered row whose argmax is `ours`.
+    fn frame(&mut self, step: usize, ours: usize, row: &[f64]) -> usize;
+    /// The token to go on with; `gap` is how far the runner-up lies behind.
+    fn token(&mut self, step: usize, ours: u32, gap: f32) -> u32;
+}
+
+/// Why decoding stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The network said that the text ends.
+    EndOfText,
+    /// The attention reached the end of the audio: the newest token is not believed.
+    AudioEnd,
+    /// The attention jumped back: the pass is discarded.
+    Rewind,
+    /// No text position is left.
+    Full,
+    /// No speech, by the network's own probability.
+    NoSpeech,
+    /// More tokens than anyone can say in the time.
+    TooFast,
+    /// The text runs in a loop.
+    Loop,
+    /// The language is not known well enough yet.
+    LanguageUnsure,
+}
+
+/// One decoded token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decoded {
+    pub id: u32,
+    /// Attended frame of the window.
+    pub frame: i32,
+    pub mass: Mass,
+    pub logprob: f32,
+}
+
+enum Stage {
+    Language,
+    Prompt,
+    Decode,
+    Tail,
+    Done,
+}
+
+/// A pass under way. Dropping it undoes it.
+pub struct Pass {
+    pub(super) shared: Arc<Shared>,
+    pub(super) is_last: bool,
+    /// The utterance ends with this pass.
+    pub(super) ends_utterance: bool,
+    /// Frames of the window that hold audio.
+    pub(super) content: i32,
+    pub(super) mel: Vec<f32>,
+    pub(super) context: Context,
+    /// Committed tokens that are still in the window.
+    pub(super) forced: Vec<u32>,
+    /// Frames of audio behind the last committed token: what the rate cap counts.
+    pub(super) new_frames: usize,
+    pub(super) language: LanguageState,
+    pub(super) last_frame: i32,
+    pub(super) steps: Vec<Decoded>,
+    /// How many of `steps` are decided.
+    pub(super) kept: usize,
+    pub(super) stop: Option<Stop>,
+    pub(super) tail: Vec<Decoded>,
+    pub(super) guards: Guards,
+    pub(super) referee: Option<Box<dyn Referee>>,
+    pub(super) gap: f32,
+    pub(super) prompt: Vec<u32>,
+    pub(super) base: Samples,
+    stage: Stage,
+    alignment: Alignment,
+}
+
+/// What a pass knows of the language.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct LanguageState {
+    /// In force: set, or detected before.
+    pub current: Option<&'static str>,
+    /// Whether to listen again in this pass.
+    pub detect: bool,
+    /// Whether enough speech was heard to believe a language other than `current`.
+    pub may_lock: bool,
+    /// What this pass found out.
+    pub found: Option<Heard>,
+}
+
+/// A detection: code, token, probability, and whether it was locked in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Heard {
+    pub code: &'static str,
+    pub probability: f32,
+    pub locked: bool,
+}
+
+impl From<Heard> for Detected {
+    fn from(d: Heard) -> Detected {
+        Detected {
+            code: d.code,
+            probability: d.probability,
+        }
+    }
+}
+
+/// What a pass starts from.
+pub(super) struct Start {
+    pub shared: Arc<Shared>,
+    pub is_last: bool,
+    pub ends_utterance: bool,
+    pub content: usize,
+    pub mel: Vec<f32>,
+    pub context: Context,
+    pub forced: Vec<u32>,
+    pub new_frames: usize,
+    pub language: LanguageState,
+    pub last_frame: i32,
+    pub base: Samples,
+}
+
+impl Pass {
+    pub(super) fn new(start: Start) -> Pass {
+        Pass {
+            shared: start.shared,
+            is_last: start.is_last,
+            ends_utterance: start.ends_utterance,
+            content: start.content as i32,
+            mel: start.mel,
+            context: start.context,
+            forced: start.forced,
+            new_frames: start.new_frames,
+            language: start.language,
+            last_frame: start.last_frame,
+            base: start.base,
+            steps: Vec::new(),
+            kept: 0,
+            stop: None,
+            tail: Vec::new(),
+            guards: Guards::default(),
+            referee: None,
+            gap: f32::INFINITY,
+            prompt: Vec::new(),
+            stage: Stage::Prompt,
+            alignment: Alignment::default(),
+        }
+    }
+
+    /// The encoder's input, `[bins, 3000]`.
+    pub fn mel(&self) -> &[f32] {
+        &self.mel
+    }
+
+    /// Lets `referee` settle ties.
+    pub fn with_referee(mut self, referee: Box<dyn Referee>) -> Pass {
+        self.referee = Some(referee);
+        self
+    }
+
+    /// Frames attended so far, a step each, dropped steps included.
+    pub fn frames(&self) -> impl Iterator<Item = i32> + '_ {
+        self.steps.iter().map(|s| s.frame)
+    }
+
+    /// Tokens decided so far in this pass.
+    pub fn decided(&self) -> Vec<u32> {
+        self.steps.iter().take(self.kept).map(|s| s.id).collect()
+    }
+
+    /// Why decoding stopped; `None` while it runs.
+    pub fn stop(&self) -> Option<Stop> {
+        self.stop
+    }
+
+    /// What to run first.
+    pub fn first(&mut self) -> Ask {
+        if self.language.detect {
+            self.stage = Stage::Language;
+            return Ask::Alone {
+                tokens: vec![self.shared.specials.sot],
+            };
+        }
+        self.ask_prompt()
+    }
+
+    /// Hands back what the last ask brought; returns the next.
+    pub fn answer(&mut self, step: Step) -> Ask {
+        match self.stage {
+            Stage::Language => {
+                self.detect_language(&step.logits);
+                if self.stop.is_some() {
+                    self.stage = Stage::Done;
+                    return Ask::Done;
+                }
+                self.ask_prompt()
+            }
+            Stage::Prompt | Stage::Decode => self.decode(step),
+            Stage::Tail => self.decode_tail(step),
+            Stage::Done => Ask::Done,
+        }
+    }
+
+    fn detect_language(&mut self, logits: &[f32]) {
+        let of = |token: u32| {
+            logits
+                .get(token as usize)
+                .copied()
+                .unwrap_or(f32::NEG_INFINITY)
+        };
+        let languages = &self.shared.specials.languages;
+        let Some(&(code, token)) = languages
+            .iter()
+            .rev()
+            .max_by(|a, b| of(a.1).total_cmp(&of(b.1)))
+        else {
+            return;
+        };
+        let sum: f32 = languages
+            .iter()
+            .map(|&(_, t)| (of(t) - of(token)).exp())
+            .sum();
+        let compat = self.shared.settings.is_compat();
+        let agrees = self.language.current == Some(code);
+        let locked = compat || self.language.may_lock || self.is_last;
+        self.language.found = Some(Heard {
+            code,
+            probability: 1.0 / sum,
+            locked: locked || agrees,
+        });
+        if locked {
+            self.language.current = Some(code);
+        } else if !agrees {
+            self.stop = Some(Stop::LanguageUnsure);
+        }
+    }
+
+    fn ask_prompt(&mut self) -> Ask {
+        let shared = &self.shared;
+        let initial = shared.initial_tokens(self.language.current);
+        let window = initial.len() + self.forced.len();
+        self.context.trim(
+            &shared.tokenizer,
+            self.language.current,
+            window,
+            shared.settings.max_context_tokens as usize,
+            shared.text_positions.saturating_sub(20),
+        );
+        let context = self.context.tokens(&shared.tokenizer);
+        let mut prompt = Vec::with_capacity(1 + context.len() + window);
+        if !context.is_empty() {
+            prompt.push(shared.specials.sot_prev);
+            prompt.extend(context);
+        }
+        let sot_row = prompt.len();
+        prompt.extend(initial);
+        prompt.extend(&self.forced);
+        if prompt.len() >= shared.text_positions {
+            self.stop = Some(Stop::Full);
+            self.stage = Stage::Done;
+            return Ask::Done;
+        }
+        self.prompt = prompt.clone();
+        self.stage = Stage::Prompt;
+        let probe_row = (!shared.settings.is_compat()).then_some(sot_row);
+        Ask::Step {
+            tokens: prompt,
+            probe_row,
+        }
+    }
+
+    /// Chooses the next token from a step's last row and looks at where it attends.
+    fn next(&mut self, step: &Step, also_suppressed: &[u32]) -> (Choice, Decoded) {
+        let compat = self.shared.settings.is_compat();
+        let mut choice = choose(&step.logits, &self.shared.suppressed, also_suppressed);
+        self.gap = self.gap.min(choice.gap);
+        self.alignment.push(&step.alignment);
+        let row = self.alignment.filtered(
+            self.content.max(0) as usize,
+            if compat { 0.0 } else { EPSILON },
+        );
+        let mut frame = argmax(&row);
+        let at = self.steps.len();
+        if let Some(referee) = &mut self.referee {
+            choice.token = referee.token(at, choice.token, choice.gap);
+            frame = referee.frame(at, frame, &row);
+        }
+        let mass = if compat {
+            Mass::default()
+        } else {
+            self.alignment.mass(self.content.max(0) as usize)
+        };
+        (
+            choice,
+            Decoded {
+                id: choice.token,
+                frame: frame as i32,
+                mass,
+                logprob: choice.logprob,
+            },
+        )
+    }
+
+    fn decode(&mut self, step: Step) -> Ask {
+        let first = matches!(self.stage, Stage::Prompt);
+        self.stage = Stage::Decode;
+        let shared = Arc::clone(&self.shared);
+        let compat = shared.settings.is_compat();
+        if first && !compat {
+            let silent = step
+                .probe_logits
+                .as_deref()
+                .map_or(0.0, |row| probability(row, shared.specials.no_speech));
+            if silent > guards::NO_SPEECH {
+                self.guards.no_speech += 1;
+                return self.finish(Stop::NoSpeech);
+            }
+        }
+        let also = match (first, compat || self.forced.is_empty()) {
+            (true, true) => shared.blank_and_end.as_slice(),
+            (true, false) => shared.blank.as_slice(),
+            (false, _) => &[],
+        };
+        let (choice, decoded) = self.next(&step, also);
+        let before = self
+            .steps
+            .last()
+            .map(|s| s.id)
+            .or(self.prompt.last().copied())
+            .unwrap_or_default();
+        self.steps.push(decoded);
+        if choice.token == shared.specials.eot {
+            return self.finish(Stop::EndOfText);
+        }
+        let rewind = shared.settings.rewind_threshold as i32;
+        if !self.is_last && self.last_frame - decoded.frame > rewind {
+            if before >= FIRST_SPECIAL {
+                self.last_frame = decoded.frame;
+            } else {
+                self.last_frame = -rewind;
+                self.kept = 0;
+                self.guards.rewind += 1;
+                return self.finish(Stop::Rewind);
+            }
+        } else {
+            self.last_frame = decoded.frame;
+        }
+        let threshold = if self.is_last {
+            LAST_THRESHOLD
+        } else {
+            shared.settings.frame_threshold as i32
+        };
+        if self.content - decoded.frame <= threshold {
+            return self.finish(Stop::AudioEnd);
+        }
+        self.kept = self.steps.len();
+        if !compat {
+            if guards::too_fast(self.kept, self.new_frames) {
+                self.kept -= 1;
+                self.guards.rate += 1;
+                return self.finish(Stop::TooFast);
+            }
+            let told: Vec<u32> = self.forced.iter().copied().chain(self.decided()).collect();
+            if let Some(left) = guards::loop_start(&told) {
+                let cut = (told.len() - left).min(self.kept);
+                self.kept -= cut;
+                self.guards.repetition += cut as u32;
+                return self.finish(Stop::Loop);
+            }
+        }
+        if self.prompt.len() + self.steps.len() >= shared.text_positions {
+            return self.finish(Stop::Full);
+        }
+        Ask::Step {
+            tokens: vec![choice.token],
+            probe_row: None,
+        }
+    }
+
+    fn finish(&mut self, stop: Stop) -> Ask {
+        self.stop = Some(stop);
+        let tail = self.shared.settings.interim && stop == Stop::AudioEnd && !self.is_last;
+        match self.steps.last() {
+            Some(dropped) if tail => {
+                self.tail.push(*dropped);
+                self.stage = Stage::Tail;
+                self.ask_tail(dropped.id)
+            }
+            _ => {
+                self.stage = Stage::Done;
+                Ask::Done
+            }
+        }
+    }
+
+    fn ask_tail(&mut self, token: u32) -> Ask {
+        let used = self.prompt.len() + self.steps.len() + self.tail.len();
+        if self.tail.len() >= TAIL_TOKENS || used >= self.shared.text_positions {
+            self.stage = Stage::Done;
+            return Ask::Done;
+        }
+        Ask::Step {
+            tokens: vec![token],
+            probe_row: None,
+        }
+    }
+
+    /// The tail only looks ahead: nothing of it reaches the stream's state.
+    fn decode_tail(&mut self, step: Step) -> Ask {
+        let choice = choose(&step.logits, &self.shared.suppressed, &[]);
+        if choice.token == self.shared.specials.eot {
+            self.stage = Stage::Done;
+            return Ask::Done;
+        }
+        self.alignment.push(&step.alignment);
+        let mass = self.alignment.mass(self.content.max(0) as usize);
+        self.tail.push(Decoded {
+            id: choice.token,
+            frame: mass.q50 as i32,
+            mass,
+            logprob: choice.logprob,
+        });
+        let told: Vec<u32> = self.tail.iter().map(|t| t.id).collect();
+        if guards::loop_start(&told).is_some() {
+            self.stage = Stage::Done;
+            return Ask::Done;
+        }
+        self.ask_tail(choice.token)
+    }
+
+    /// The token decoded behind the decided ones, if one was.
+    pub(super) fn next_token(&self) -> Option<u32> {
+        self.steps.get(self.kept).map(|s| s.id)
+    }
+
+    /// Stream position of a frame of the window.
+    pub(super) fn position(&self, frame: f32) -> Samples {
+        self.base + (frame.max(0.0) * FRAME as f32) as Samples
+    }
+}
+
+/// The first special token in every multilingual vocabulary. The reference uses this number for every model, `.en` too.
+const FIRST_SPECIAL: u32 = 50257;
