@@ -3,6 +3,7 @@
 //! The element opens a [`Session`] per stream and pushes samples; the session's worker answers in [`Event`]s.
 
 pub mod models;
+pub mod pass;
 pub mod session;
 pub mod stats;
 

@@ -19,7 +19,9 @@ pub fn run(
         ask = match ask {
             Ask::Done => return Ok(()),
             Ask::Alone { tokens } => {
-                let step = model.decoder(&encoded, heads, cancel)?.step(&tokens, None, cancel)?;
+                let step = model
+                    .decoder(&encoded, heads, cancel)?
+                    .step(&tokens, None, cancel)?;
                 pass.answer(step)
             }
             Ask::Step { tokens, probe_row } => {
