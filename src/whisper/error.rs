@@ -11,7 +11,68 @@ pub enum WhisperError {
         "the model path {0:?} does not exist; give a directory that holds a Hugging Face Whisper model"
     )]
     NoSuchPath(PathBuf),
-    // further variants: owner of this room
+    #[error(
+        "the model path {0:?} is a file, but only Hugging Face model directories are read \
+         (config.json, tokenizer.json, model.safetensors); give the directory, or convert the file \
+         (.pt, .bin, .gguf and the like) to that layout first"
+    )]
+    NotADirectory(PathBuf),
+    #[error(
+        "the model directory {dir:?} has no {file}; download the complete Hugging Face repository of the model"
+    )]
+    MissingFile { dir: PathBuf, file: String },
+    #[error("{path:?} cannot be read: {reason}; check the file and its permissions")]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("{path:?} is not the JSON it should be: {reason}; download the file again")]
+    BadJson { path: PathBuf, reason: String },
+    #[error(
+        "{path:?} describes a model of type {found:?}, not \"whisper\"; give the directory of a Whisper model"
+    )]
+    NotWhisper { path: PathBuf, found: String },
+    #[error("{path:?} cannot be a Whisper model's: {reason}; use the model's original config.json")]
+    BadConfig { path: PathBuf, reason: String },
+    #[error("the weights in {path:?} are damaged or incomplete: {reason}; download the file again")]
+    BadWeights { path: PathBuf, reason: String },
+    #[error(
+        "the weights in {path:?} lack the tensor {name}; download the model again, or give one in the Hugging Face layout"
+    )]
+    MissingTensor { path: PathBuf, name: String },
+    #[error(
+        "the tensor {name} has the shape {found:?}, but config.json asks for {expected:?}; \
+         config.json and weights must come from the same model"
+    )]
+    WrongShape {
+        name: String,
+        expected: Vec<usize>,
+        found: Vec<usize>,
+    },
+    #[error(
+        "the tensor {name} is stored as {found}, but only F32, F16 and BF16 are read; convert the model to one of them"
+    )]
+    WrongType { name: String, found: String },
+    #[error("the tokenizer {path:?} cannot be used: {reason}; use the model's own tokenizer.json")]
+    BadTokenizer { path: PathBuf, reason: String },
+    #[error(
+        "the tokenizer {path:?} has {tokens} tokens, but the model's vocabulary has {vocab_size}; \
+         use the tokenizer.json that belongs to this model"
+    )]
+    TokenizerMismatch {
+        path: PathBuf,
+        tokens: usize,
+        vocab_size: usize,
+    },
+    #[error(
+        "the demo model is not part of this build; set a model directory, or build with the feature `demo-model`"
+    )]
+    NoDemoModel,
+    #[error("the bundled demo model cannot be unpacked: {0}; build the plugin again")]
+    BadDemoModel(String),
+    #[error(
+        "the alignment heads {text:?} cannot be used: {reason}; write layer:head pairs separated by commas, like 2:2,3:0"
+    )]
+    BadAlignmentHeads { text: String, reason: String },
+    #[error("the network was given {what}: {reason}")]
+    BadInput { what: String, reason: String },
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }

@@ -5,6 +5,7 @@
 
 pub mod cancel;
 pub mod config;
+mod demo;
 pub mod error;
 pub mod languages;
 pub mod mel;
@@ -13,6 +14,7 @@ pub mod tokenizer;
 
 pub use cancel::Cancel;
 pub use config::{AlignmentHead, WhisperConfig};
+pub use demo::DEMO_MODEL_NAME;
 pub use error::WhisperError;
 pub use languages::Language;
 pub use mel::{LogMel, MelFilters};
