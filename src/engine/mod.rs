@@ -1,18 +1,47 @@
 //! Threads and sharing: one model per process, a session per stream, who runs next, metrics. No GStreamer.
 //!
 //! The element opens a [`Session`] per stream and pushes samples; the session's worker answers in [`Event`]s.
+//!
+//! ```text
+//! Session ── push, drain, flush, close ──> Desk (one mutex: inbox, epoch, meter) <── next job ── Worker ──> Listener
+//!                                                                                                  │
+//!                                                          models (one load a key) ── Lease ──> Runner (policy + network)
+//! ```
+//!
+//! **Locks.** A session has one mutex, its desk's. Nobody holds it while running the network, waiting for a model, or
+//! calling a listener; it is always taken last, so it has no order with the caller's own locks. The model cache has its
+//! own two (see [`models`]), never held together with a desk's.
 
+mod desk;
+mod inbox;
 pub mod models;
 pub mod pass;
+mod runner;
 pub mod session;
 pub mod stats;
+mod worker;
+
+use std::any::Any;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use models::ModelKey;
-pub use session::{Pace, Session, SessionSettings, Stopped};
+pub use session::{Listener, Pace, Session, SessionSettings, Stopped};
 pub use stats::Stats;
 
 use crate::policy::{Detected, Guards, PartialWord, Release, Samples, SettingsError};
 use crate::whisper::WhisperError;
+
+/// Locks, whatever became of a thread that held the lock: no state here is left half-changed by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a caught panic said.
+fn fault_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no description".into())
+}
 
 /// What a session tells its owner. Called from the session's worker (or loader) thread, one at a time and in order.
 #[derive(Debug)]

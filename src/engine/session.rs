@@ -1,11 +1,16 @@
 //! One stream: an inbox of audio, a worker that runs passes, and a way to stop it at any instant.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{EngineError, Event, ModelKey, Stats};
+use super::desk::Desk;
+use super::inbox::{Audio, Inbox};
+use super::runner::{Network, Source};
+use super::worker::{Piece, Start};
+use super::{EngineError, Event, ModelKey, Stats, lock};
 use crate::policy::{PolicySettings, Samples};
-use crate::whisper::AlignmentHead;
+use crate::whisper::{AlignmentHead, FRAME};
 
 /// When passes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,66 +42,134 @@ pub enum Stopped {
     Failed,
 }
 
-/// A stream's session. Dropping it stops the worker (without waiting for more than one layer of the network).
-pub struct Session {}
-
-/// Who hears a session's events.
+/// Who hears a session's events. Called without any lock of the engine held; it may wait, and it may call the session's
+/// methods, except that a [`Session::drain`] or a full [`Session::push`] there would wait for itself.
 pub type Listener = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// A stream's session. Dropping it closes it.
+pub struct Session {
+    desk: Arc<Desk>,
+    give_up: Box<dyn Fn() + Send + Sync>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Session {
     /// Checks the settings, starts the worker and asks for the model. Does not wait for it.
-    pub fn open(_settings: SessionSettings, _listener: Listener) -> Result<Session, EngineError> {
-        todo!()
+    pub fn open(settings: SessionSettings, listener: Listener) -> Result<Session, EngineError> {
+        settings.policy.check()?;
+        let source = Network {
+            key: settings.model,
+            heads: settings.alignment_heads,
+        };
+        Session::start(source, settings.pace, settings.policy, listener)
+    }
+
+    pub(super) fn start<S: Source>(
+        source: S,
+        pace: Pace,
+        settings: PolicySettings,
+        listener: Listener,
+    ) -> Result<Session, EngineError> {
+        let chunk = settings.chunk_samples();
+        let max = settings.audio_max_len_ms as usize * 16;
+        let piece = Piece {
+            limit: match pace {
+                Pace::Exact => max,
+                Pace::Live => max / 2,
+            },
+            len: (max / 4 / FRAME).max(1) * FRAME,
+        };
+        let desk = Arc::new(Desk::new(Inbox::new(pace, chunk, max)));
+        let request = Arc::new(source.acquire().map_err(EngineError::Thread)?);
+        let start = Start {
+            source,
+            request: Arc::clone(&request),
+            settings,
+            piece,
+            desk: Arc::clone(&desk),
+            listener,
+        };
+        let worker = start.spawn().map_err(EngineError::Thread)?;
+        Ok(Session {
+            desk,
+            give_up: Box::new(move || request.give_up()),
+            worker: Mutex::new(Some(worker)),
+        })
     }
 
     /// Appends samples. Exact pace: waits while the backlog is full. Returns the stream position behind them.
-    pub fn push(&self, _samples: &[i16]) -> Result<Samples, Stopped> {
-        todo!()
+    /// Stopped midway, it has appended those that [`position`](Self::position) counts.
+    pub fn push(&self, samples: &[i16]) -> Result<Samples, Stopped> {
+        self.desk.push(Audio::Samples(samples))
     }
 
     /// Appends `samples` of silence (a small hole in the stream).
-    pub fn push_silence(&self, _samples: u64) -> Result<Samples, Stopped> {
-        todo!()
+    pub fn push_silence(&self, samples: u64) -> Result<Samples, Stopped> {
+        self.desk.push(Audio::Silence(samples))
     }
 
     /// Decides and delivers all said so far (the last pass of the utterance), then returns. The next sample pushed
-    /// starts a fresh utterance.
+    /// starts a fresh utterance. Waits for the model if it is still being loaded.
     pub fn drain(&self) -> Result<(), Stopped> {
-        todo!()
+        self.desk.drain()
     }
 
     /// Cancels the running pass and releases every waiting caller; returns at once, takes no lock that a
     /// listener call can hold. Until [`flush_end`](Self::flush_end) every call returns [`Stopped::Flushing`].
     pub fn flush_begin(&self) {
-        todo!()
+        self.desk.flush_begin();
     }
 
     /// Forgets all audio and text not yet delivered and accepts audio again; positions go on from where they were.
+    /// Waits until the worker has left the cancelled pass (one layer's time); a listener call that is under way it
+    /// grants 50 ms. No other call for what was before the flush comes after it.
     pub fn flush_end(&self) {
-        todo!()
+        self.desk.flush_end();
     }
 
-    /// Cancels, releases everyone and joins the worker. Idempotent; at most one layer's time.
+    /// Cancels, releases everyone and joins the worker. Idempotent, from any thread; at most one layer's time, and at
+    /// most a second when a listener call is stuck: then the worker ends on its own as soon as that call returns, and
+    /// calls no listener any more. A load under way is left to others or cancelled.
     pub fn close(&self) {
-        todo!()
+        self.desk.close();
+        (self.give_up)();
+        let gone = self.desk.wait_gone();
+        let worker = lock(&self.worker).take();
+        if let (true, Some(worker)) = (gone, worker) {
+            // It has said its last word; a panic was caught inside.
+            let _ = worker.join();
+        }
     }
 
-    /// Settings that may change while playing.
-    pub fn update(&self, _policy: PolicySettings) -> Result<(), EngineError> {
-        todo!()
+    /// Settings that may change while playing. Wrong ones are refused here, those that the loaded model cannot
+    /// follow by [`Event::Refused`].
+    pub fn update(&self, policy: PolicySettings) -> Result<(), EngineError> {
+        policy.check()?;
+        self.desk.update(policy);
+        Ok(())
     }
 
     /// Samples pushed so far.
     pub fn position(&self) -> Samples {
-        todo!()
+        self.desk.position()
     }
 
-    /// Audio not yet covered by a pass.
+    /// Audio that waits for a pass.
     pub fn backlog(&self) -> Duration {
-        todo!()
+        self.desk.backlog()
     }
 
     pub fn stats(&self) -> Stats {
-        todo!()
+        self.desk.stats()
     }
 }
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

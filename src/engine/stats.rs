@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::policy::Guards;
+use crate::policy::{Guards, Samples};
+use crate::whisper::SAMPLE_RATE;
 
 /// A snapshot.
 #[derive(Clone, Debug, Default)]
@@ -24,4 +25,101 @@ pub struct Stats {
     pub dropped: Duration,
     /// Totals of what the guards cut.
     pub guards: Guards,
+}
+
+/// Most passes the percentiles look back on.
+const WINDOW: usize = 512;
+
+/// Counts as the session goes; of constant size.
+#[derive(Default)]
+pub(super) struct Meter {
+    pub passes: u64,
+    pub guards: Guards,
+    /// Stream position up to which passes are over.
+    pub heard: Samples,
+    pub pass_time: Window,
+    pub chunk_to_text: Window,
+}
+
+impl Meter {
+    /// Adds what the guards cut in one pass.
+    pub fn add(&mut self, cut: &Guards) {
+        let add = |total: &mut u32, n: u32| *total = total.saturating_add(n);
+        add(&mut self.guards.no_speech, cut.no_speech);
+        add(&mut self.guards.rate, cut.rate);
+        add(&mut self.guards.repetition, cut.repetition);
+        add(&mut self.guards.rewind, cut.rewind);
+        add(&mut self.guards.quiet, cut.quiet);
+    }
+}
+
+/// The last [`WINDOW`] times, oldest overwritten.
+#[derive(Clone, Default)]
+pub(super) struct Window {
+    times: Vec<Duration>,
+    next: usize,
+}
+
+impl Window {
+    pub fn add(&mut self, time: Duration) {
+        match self.times.get_mut(self.next) {
+            Some(oldest) => *oldest = time,
+            None => self.times.push(time),
+        }
+        self.next = (self.next + 1) % WINDOW;
+    }
+
+    /// Median and 95th percentile (nearest rank); zero while there is none.
+    pub fn percentiles(mut self) -> (Duration, Duration) {
+        self.times.sort_unstable();
+        let rank = |percent: usize| {
+            let rank = (self.times.len() * percent).div_ceil(100).max(1) - 1;
+            self.times.get(rank).copied().unwrap_or_default()
+        };
+        (rank(50), rank(95))
+    }
+}
+
+/// How long `samples` last.
+pub(super) fn duration(samples: u64) -> Duration {
+    let rate = SAMPLE_RATE as u64;
+    Duration::new(
+        samples / rate,
+        (samples % rate * 1_000_000_000 / rate) as u32,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_last_512_and_memory_stays() {
+        let mut window = Window::default();
+        assert_eq!(window.clone().percentiles(), Default::default());
+        for ms in 0..100_000u64 {
+            window.add(Duration::from_millis(ms));
+        }
+        assert_eq!(window.times.len(), WINDOW);
+        let oldest = 100_000 - WINDOW as u64;
+        let (p50, p95) = window.percentiles();
+        assert_eq!(p50, Duration::from_millis(oldest + 255));
+        assert_eq!(p95, Duration::from_millis(oldest + 486));
+    }
+
+    #[test]
+    fn of_a_single_time_every_percentile_is_that_time() {
+        let mut window = Window::default();
+        window.add(Duration::from_millis(3));
+        assert_eq!(
+            window.percentiles(),
+            (Duration::from_millis(3), Duration::from_millis(3))
+        );
+    }
+
+    #[test]
+    fn a_sample_lasts_a_sixteen_thousandth_of_a_second() {
+        assert_eq!(duration(1), Duration::from_nanos(62_500));
+        assert_eq!(duration(16_000 * 3600), Duration::from_secs(3600));
+    }
 }

@@ -1,0 +1,140 @@
+//! One stream's policy over the shared network, and the seam at which tests put something else in its place.
+
+use super::models::{self, Lease, Request};
+use super::{EngineError, ModelKey};
+use crate::policy::{AlignAtt, Outcome, PolicySettings, Samples, SettingsError};
+use crate::whisper::{AlignmentHead, Cancel, Whisper, WhisperConfig, WhisperError};
+
+/// Brings what a worker needs to run passes. The network is one; tests have another.
+pub(super) trait Source: Send + 'static {
+    type Model: Send + Sync + 'static;
+    type Runner: Runner;
+
+    /// Asks for the model; does not wait.
+    fn acquire(&self) -> std::io::Result<Request<Self::Model>>;
+
+    /// A fresh stream on the model.
+    fn runner(
+        self,
+        model: Lease<Self::Model>,
+        settings: PolicySettings,
+    ) -> Result<Self::Runner, EngineError>;
+}
+
+/// A stream's passes, one at a time. A sibling of AlignAtt, or a scheduler that steps many streams as one batch, is
+/// another implementation; the worker sees no difference.
+pub(super) trait Runner {
+    /// Appends a chunk, samples in -1..1.
+    fn insert(&mut self, chunk: &[f32]);
+
+    /// A pass over all that is held, or the decision to run none.
+    fn pass(&mut self, is_last: bool, cancel: &Cancel) -> Result<Heard, WhisperError>;
+
+    /// Forgets all and goes on at `position`.
+    fn reset(&mut self, position: Samples);
+
+    fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError>;
+}
+
+/// What came of a pass.
+pub(super) struct Heard {
+    pub outcome: Outcome,
+    /// The network ran.
+    pub ran: bool,
+}
+
+/// AlignAtt on Whisper.
+pub(super) struct Network {
+    pub key: ModelKey,
+    pub heads: Option<Vec<AlignmentHead>>,
+}
+
+impl Source for Network {
+    type Model = Whisper;
+    type Runner = Stream;
+
+    fn acquire(&self) -> std::io::Result<Request<Whisper>> {
+        models::acquire(&self.key)
+    }
+
+    fn runner(
+        self,
+        model: Lease<Whisper>,
+        settings: PolicySettings,
+    ) -> Result<Stream, EngineError> {
+        let config = model.config();
+        let heads = match self.heads {
+            Some(heads) => check_heads(heads, config)?,
+            None => config.alignment_heads.clone(),
+        };
+        let policy = AlignAtt::new(
+            settings,
+            config,
+            model.tokenizer().clone(),
+            model.mel_filters().clone(),
+        )?;
+        Ok(Stream {
+            policy,
+            heads,
+            model,
+        })
+    }
+}
+
+fn check_heads(
+    heads: Vec<AlignmentHead>,
+    config: &WhisperConfig,
+) -> Result<Vec<AlignmentHead>, EngineError> {
+    let (layers, per_layer) = (config.decoder_layers, config.decoder_heads);
+    match heads
+        .iter()
+        .find(|head| head.layer >= layers || head.head >= per_layer)
+    {
+        Some(head) => Err(EngineError::Heads {
+            layer: head.layer,
+            head: head.head,
+            layers,
+            heads: per_layer,
+        }),
+        None if heads.is_empty() => Err(EngineError::NoHeads),
+        None => Ok(heads),
+    }
+}
+
+/// One stream: the policy's state and a share of the model.
+pub(super) struct Stream {
+    policy: AlignAtt,
+    heads: Vec<AlignmentHead>,
+    model: Lease<Whisper>,
+}
+
+impl Runner for Stream {
+    fn insert(&mut self, chunk: &[f32]) {
+        self.policy.insert(chunk);
+    }
+
+    fn pass(&mut self, is_last: bool, cancel: &Cancel) -> Result<Heard, WhisperError> {
+        let mut pass = match self.policy.begin(is_last) {
+            Ok(pass) => pass,
+            Err(outcome) => {
+                return Ok(Heard {
+                    outcome,
+                    ran: false,
+                });
+            }
+        };
+        super::pass::run(&self.model, &self.heads, &mut pass, cancel)?;
+        Ok(Heard {
+            outcome: self.policy.commit(pass),
+            ran: true,
+        })
+    }
+
+    fn reset(&mut self, position: Samples) {
+        self.policy.reset(position);
+    }
+
+    fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError> {
+        self.policy.update(settings)
+    }
+}

@@ -1,0 +1,275 @@
+//! The thread of a session: waits for the model, then turns jobs into passes and passes into events.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use super::desk::{Desk, Job};
+use super::inbox::Take;
+use super::models::{NoModel, Request};
+use super::runner::{Heard, Runner, Source};
+use super::{EngineError, Event, Listener, fault_text};
+use crate::policy::{Guards, Outcome, PolicySettings, Samples};
+use crate::whisper::{Cancel, WhisperError};
+
+/// Longest text of an utterance kept for partials, in bytes; of a longer one the end is kept.
+const MAX_TEXT: usize = 64 * 1024;
+
+/// What a worker is started with.
+pub(super) struct Start<S: Source> {
+    pub source: S,
+    pub request: Arc<Request<S::Model>>,
+    pub settings: PolicySettings,
+    /// Longest run of samples given to the policy in one piece.
+    pub piece: Piece,
+    pub desk: Arc<Desk>,
+    pub listener: Listener,
+}
+
+/// When a chunk is too long to be taken in at once, and how long its pieces are then, in samples. The policy scrolls
+/// whole pieces out of its window: a chunk that nearly fills it would push out words not yet decided.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    pub limit: usize,
+    pub len: usize,
+}
+
+impl<S: Source> Start<S> {
+    pub(super) fn spawn(self) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new()
+            .name("whisperstream".into())
+            .spawn(move || self.run())
+    }
+
+    /// Body of the thread. Whatever happens, nobody is left waiting.
+    fn run(self) {
+        let (desk, listener) = (Arc::clone(&self.desk), Arc::clone(&self.listener));
+        desk.sit_down();
+        let end = catch_unwind(AssertUnwindSafe(|| self.serve()))
+            .unwrap_or_else(|panic| Err(EngineError::Fault(fault_text(&*panic))));
+        if let Err(error) = end {
+            // The fault may have been the listener's own.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                desk.say(None, &listener, Event::Failed(error));
+            }));
+            desk.failed();
+        }
+        drop(listener);
+        desk.exited();
+    }
+
+    fn serve(self) -> Result<(), EngineError> {
+        let Start {
+            source,
+            request,
+            settings,
+            piece,
+            desk,
+            listener,
+        } = self;
+        let mut progress = |percent| {
+            desk.say(None, &listener, Event::Loading { percent });
+        };
+        let model = match request.wait(&mut progress) {
+            Ok(model) => model,
+            Err(NoModel::GivenUp) => return Ok(()),
+            Err(NoModel::Failed(error)) => return Err(error.into()),
+        };
+        let (took, shared) = (request.age(), request.is_shared());
+        let users = model.users();
+        let runner = source.runner(model, settings)?;
+        desk.loaded(users);
+        desk.say(None, &listener, Event::Loaded { took, shared });
+        let worker = Worker {
+            runner,
+            piece,
+            desk,
+            listener,
+            holds: false,
+            utterance: 0,
+            spoke: false,
+            text: String::new(),
+        };
+        worker.run()
+    }
+}
+
+struct Worker<R> {
+    runner: R,
+    piece: Piece,
+    desk: Arc<Desk>,
+    listener: Listener,
+    /// Something was inserted since the stream was last fresh.
+    holds: bool,
+    utterance: u64,
+    /// The utterance has words.
+    spoke: bool,
+    /// Its text so far.
+    text: String,
+}
+
+impl<R: Runner> Worker<R> {
+    fn run(mut self) -> Result<(), EngineError> {
+        loop {
+            match self.desk.next() {
+                Job::Quit => return Ok(()),
+                Job::Reset(position) => self.reset(position),
+                Job::Update(settings) => {
+                    if let Err(error) = self.runner.update(settings) {
+                        self.desk.say(None, &self.listener, Event::Refused(error));
+                    }
+                }
+                Job::Audio {
+                    take,
+                    epoch,
+                    cancel,
+                } => match self.hear(take, epoch, &cancel) {
+                    // Whoever cancelled has also asked for a reset, or for the end.
+                    Err(_) if cancel.is_cancelled() => {}
+                    Err(error) => return Err(Arc::new(error).into()),
+                    Ok(()) => {}
+                },
+            }
+        }
+    }
+
+    fn hear(&mut self, take: Take, epoch: u64, cancel: &Cancel) -> Result<(), WhisperError> {
+        match take {
+            Take::Chunk {
+                samples,
+                end,
+                arrived,
+                is_last,
+            } => {
+                self.insert(&samples);
+                if self.holds {
+                    self.pass(is_last, end, arrived, epoch, cancel)?;
+                }
+                if is_last {
+                    self.desk.drained(epoch);
+                }
+            }
+            Take::Hole { end } => {
+                if self.holds {
+                    self.pass(true, end, None, epoch, cancel)?;
+                }
+                if let Some((start, samples)) = self.desk.mend(epoch) {
+                    let behind = start.saturating_add(samples);
+                    self.reset(behind);
+                    self.say(epoch, Event::Dropped { start, samples });
+                    let (quiet_until, heard) = (behind, behind);
+                    self.say(epoch, Event::Progress { quiet_until, heard });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, samples: &[f32]) {
+        let len = match samples.len() > self.piece.limit {
+            true => self.piece.len,
+            false => samples.len(),
+        };
+        for piece in samples.chunks(len.max(1)) {
+            self.runner.insert(piece);
+            self.holds = true;
+        }
+    }
+
+    fn pass(
+        &mut self,
+        is_last: bool,
+        end: Samples,
+        arrived: Option<Instant>,
+        epoch: u64,
+        cancel: &Cancel,
+    ) -> Result<(), WhisperError> {
+        let begun = Instant::now();
+        let Heard { outcome, ran } = self.runner.pass(is_last, cancel)?;
+        let took = begun.elapsed();
+        if is_last {
+            self.holds = false;
+        }
+        let (released, guards) = (outcome.release.is_some(), outcome.guards);
+        self.tell(outcome, is_last, end, epoch);
+        let text_delay = arrived.filter(|_| released).map(|at| at.elapsed());
+        self.desk.measure(epoch, |meter| {
+            meter.heard = end;
+            meter.add(&guards);
+            if ran {
+                meter.passes += 1;
+                meter.pass_time.add(took);
+            }
+            if let Some(delay) = text_delay {
+                meter.chunk_to_text.add(delay);
+            }
+        });
+        Ok(())
+    }
+
+    fn tell(&mut self, outcome: Outcome, is_last: bool, heard: Samples, epoch: u64) {
+        let utterance = self.utterance;
+        let is_final = outcome.utterance_end || is_last;
+        if let Some(language) = outcome.language {
+            self.say(epoch, Event::Language(language));
+        }
+        if let Some(release) = outcome.release {
+            self.spoke = true;
+            self.append(&release.text);
+            self.say(
+                epoch,
+                Event::Words {
+                    release,
+                    utterance,
+                    is_final,
+                },
+            );
+        } else if is_final && self.spoke {
+            self.say(epoch, Event::UtteranceEnd { utterance });
+        }
+        if is_final {
+            self.end_utterance();
+        }
+        if !outcome.partial.is_empty() {
+            let partial = Event::Partial {
+                utterance: self.utterance,
+                committed: self.text.clone(),
+                words: outcome.partial,
+            };
+            self.say(epoch, partial);
+        }
+        if outcome.guards != Guards::default() {
+            self.say(epoch, Event::Guarded(outcome.guards));
+        }
+        let quiet_until = outcome.quiet_until;
+        self.say(epoch, Event::Progress { quiet_until, heard });
+    }
+
+    fn append(&mut self, text: &str) {
+        self.text.push_str(text);
+        if self.text.len() > MAX_TEXT {
+            let surplus = self.text.len() - MAX_TEXT / 2;
+            let cut = (surplus..).find(|&at| self.text.is_char_boundary(at));
+            self.text.drain(..cut.unwrap_or(0));
+        }
+    }
+
+    fn reset(&mut self, position: Samples) {
+        self.runner.reset(position);
+        self.holds = false;
+        self.end_utterance();
+    }
+
+    fn end_utterance(&mut self) {
+        if std::mem::take(&mut self.spoke) {
+            self.utterance += 1;
+        }
+        self.text.clear();
+    }
+
+    fn say(&self, epoch: u64, event: Event) {
+        self.desk.say(Some(epoch), &self.listener, event);
+    }
+}
