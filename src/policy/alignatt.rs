@@ -367,7 +367,7 @@ impl AlignAtt {
             Some(Stop::EndOfText) => Some(self.shared.specials.eot),
             _ => None,
         });
-        let all = pass.ends_utterance || pass.is_last;
+        let all = pass.is_last;
         let release = self
             .words
             .take(&tokens, next, all, &self.shared.tokenizer, self.language);
@@ -388,7 +388,7 @@ impl AlignAtt {
             guards: pass.guards,
         };
         if all {
-            self.finish_utterance(pass.ends_utterance);
+            self.finish_utterance(!pass.stream_ends);
         }
         outcome
     }
@@ -430,7 +430,7 @@ impl AlignAtt {
         Pass::new(Start {
             shared: Arc::clone(&self.shared),
             is_last: last,
-            ends_utterance: !stream_ends,
+            stream_ends,
             content: self.audio.content_frames(),
             mel: self.audio.window(),
             context: self.context.clone(),

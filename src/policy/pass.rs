@@ -81,9 +81,10 @@ enum Stage {
 /// A pass under way. Dropping it undoes it.
 pub struct Pass {
     pub(super) shared: Arc<Shared>,
+    /// The utterance ends with this pass: nearly all is believed.
     pub(super) is_last: bool,
-    /// The utterance ends with this pass.
-    pub(super) ends_utterance: bool,
+    /// No more audio follows it.
+    pub(super) stream_ends: bool,
     /// Frames of the window that hold audio.
     pub(super) content: i32,
     pub(super) mel: Vec<f32>,
@@ -142,7 +143,7 @@ impl From<Heard> for Detected {
 pub(super) struct Start {
     pub shared: Arc<Shared>,
     pub is_last: bool,
-    pub ends_utterance: bool,
+    pub stream_ends: bool,
     pub content: usize,
     pub mel: Vec<f32>,
     pub context: Context,
@@ -158,7 +159,7 @@ impl Pass {
         Pass {
             shared: start.shared,
             is_last: start.is_last,
-            ends_utterance: start.ends_utterance,
+            stream_ends: start.stream_ends,
             content: start.content as i32,
             mel: start.mel,
             context: start.context,
