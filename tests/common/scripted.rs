@@ -89,14 +89,12 @@ impl Stream {
 
     /// Feeds a chunk and runs its pass by `script`; `None` for the pass when the policy wanted none.
     pub fn chunk(&mut self, audio: &[f32], is_last: bool, mut script: Script) -> (bool, Outcome) {
-
         self.policy.insert(audio);
         match self.policy.begin(is_last) {
             Err(outcome) => (false, outcome),
             Ok(mut pass) => {
                 self.run(&mut pass, &mut script);
                 (true, self.policy.commit(pass))
-                let o = self.policy.commit(pass); if std::env::var_os("TALK").is_some() { eprintln!("  {o:?}"); } (true, o)
             }
         }
     }
