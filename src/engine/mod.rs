@@ -19,6 +19,8 @@ pub mod pass;
 mod runner;
 pub mod session;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::any::Any;

@@ -162,6 +162,11 @@ impl Session {
     pub fn stats(&self) -> Stats {
         self.desk.stats()
     }
+
+    #[cfg(test)]
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
+    }
 }
 
 impl Drop for Session {
@@ -169,7 +174,3 @@ impl Drop for Session {
         self.close();
     }
 }
-
-#[cfg(test)]
-#[path = "session_tests.rs"]
-mod tests;

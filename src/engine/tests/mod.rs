@@ -1,0 +1,7 @@
+//! Sessions over a made-up model: pace, back-pressure, drops, drains, flushes, ends, and loads that fail.
+
+mod events;
+mod fake;
+mod loading;
+mod pace;
+mod stopping;
