@@ -1,4 +1,15 @@
-//! Shapes and token facts of a Whisper model.
+//! Shapes and token facts of a Whisper model, read from its JSON files.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::alignment::{self, AlignmentSource};
+use super::{HOP, SAMPLE_RATE, WINDOW_FRAMES, WhisperError};
+
+/// Vocabulary of the English-only models, all others are multilingual.
+const ENGLISH_VOCAB: usize = 51864;
 
 /// One cross-attention head that follows the audio (layer and head, from 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,4 +35,203 @@ pub struct WhisperConfig {
     /// Non-speech tokens (`generation_config.json: suppress_tokens`); empty when the model names none.
     pub suppress_tokens: Vec<u32>,
     pub multilingual: bool,
+}
+
+/// Everything that is read of a model's configuration files.
+#[derive(Clone, Debug)]
+pub struct ModelConfig {
+    pub shape: WhisperConfig,
+    pub encoder_ffn: usize,
+    pub decoder_ffn: usize,
+    pub alignment_source: AlignmentSource,
+    /// `decoder_start_token_id`, to be compared with the tokenizer's.
+    pub start_token: Option<u32>,
+}
+
+/// The part of `config.json` that counts here.
+#[derive(Deserialize)]
+struct ConfigFile {
+    model_type: Option<String>,
+    activation_function: Option<String>,
+    scale_embedding: Option<bool>,
+    num_mel_bins: Option<usize>,
+    d_model: Option<usize>,
+    encoder_layers: Option<usize>,
+    encoder_attention_heads: Option<usize>,
+    encoder_ffn_dim: Option<usize>,
+    decoder_layers: Option<usize>,
+    decoder_attention_heads: Option<usize>,
+    decoder_ffn_dim: Option<usize>,
+    max_source_positions: Option<usize>,
+    max_target_positions: Option<usize>,
+    vocab_size: Option<usize>,
+    decoder_start_token_id: Option<u32>,
+    /// Some models write -1 here for "none".
+    suppress_tokens: Option<Vec<i64>>,
+}
+
+/// The part of `generation_config.json` that counts here; the file may be absent.
+#[derive(Default, Deserialize)]
+struct GenerationFile {
+    alignment_heads: Option<Vec<(usize, usize)>>,
+    suppress_tokens: Option<Vec<i64>>,
+    is_multilingual: Option<bool>,
+}
+
+/// The part of `preprocessor_config.json` that counts here; the file may be absent.
+#[derive(Default, Deserialize)]
+struct PreprocessorFile {
+    feature_size: Option<usize>,
+    hop_length: Option<usize>,
+    n_fft: Option<usize>,
+    sampling_rate: Option<usize>,
+}
+
+/// A configuration file: its bytes, and its path for errors.
+pub struct File {
+    pub path: PathBuf,
+    pub bytes: Vec<u8>,
+}
+
+impl File {
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, WhisperError> {
+        serde_json::from_slice(&self.bytes).map_err(|e| WhisperError::BadJson {
+            path: self.path.clone(),
+            reason: e.to_string(),
+        })
+    }
+}
+
+impl ModelConfig {
+    /// Reads and checks; nothing is allocated by what these files say before they are found sane.
+    pub fn read(
+        config: &File,
+        generation: Option<&File>,
+        preprocessor: Option<&File>,
+    ) -> Result<ModelConfig, WhisperError> {
+        let file: ConfigFile = config.parse()?;
+        if let Some(found) = file.model_type.clone().filter(|found| found != "whisper") {
+            let path = config.path.clone();
+            return Err(WhisperError::NotWhisper { path, found });
+        }
+        let generation: GenerationFile = generation.map_or(Ok(Default::default()), File::parse)?;
+        let preprocessor: PreprocessorFile =
+            preprocessor.map_or(Ok(Default::default()), File::parse)?;
+        file.check(generation, preprocessor)
+            .map_err(|reason| WhisperError::BadConfig {
+                path: config.path.clone(),
+                reason,
+            })
+    }
+}
+
+impl ConfigFile {
+    fn check(
+        self,
+        generation: GenerationFile,
+        preprocessor: PreprocessorFile,
+    ) -> Result<ModelConfig, String> {
+        let ranged = |name: &str, value: Option<usize>, most: usize| match value {
+            None => Err(format!("{name} is missing")),
+            Some(value) if (1..=most).contains(&value) => Ok(value),
+            Some(value) => Err(format!(
+                "{name} is {value}, it must lie between 1 and {most}"
+            )),
+        };
+        // Far above every released model (large: 1280 wide, 32 layers, 20 heads), far below what would
+        // exhaust a machine before the weights are compared with it.
+        let d_model = ranged("d_model", self.d_model, 8192)?;
+        let encoder_layers = ranged("encoder_layers", self.encoder_layers, 128)?;
+        let decoder_layers = ranged("decoder_layers", self.decoder_layers, 128)?;
+        let vocab_size = ranged("vocab_size", self.vocab_size, 1 << 20)?;
+        let text_positions = ranged("max_target_positions", self.max_target_positions, 1 << 15)?;
+        let mel_bins = ranged("num_mel_bins", self.num_mel_bins, 201)?;
+        let ffn =
+            |name: &str, value: Option<usize>| ranged(name, value.or(Some(4 * d_model)), 1 << 16);
+        let heads = |name: &str, value: Option<usize>| {
+            let heads = ranged(name, value, d_model)?;
+            if d_model.is_multiple_of(heads) {
+                Ok(heads)
+            } else {
+                Err(format!(
+                    "d_model is {d_model}, which {name} = {heads} does not divide"
+                ))
+            }
+        };
+        let encoder_heads = heads("encoder_attention_heads", self.encoder_attention_heads)?;
+        let decoder_heads = heads("decoder_attention_heads", self.decoder_attention_heads)?;
+        let same = |name: &str, value: Option<usize>, needed: usize| match value {
+            Some(value) if value != needed => {
+                Err(format!("{name} is {value}, but only {needed} is supported"))
+            }
+            _ => Ok(()),
+        };
+        same(
+            "max_source_positions",
+            self.max_source_positions,
+            WINDOW_FRAMES,
+        )?;
+        same(
+            "feature_size of preprocessor_config.json",
+            preprocessor.feature_size,
+            mel_bins,
+        )?;
+        same(
+            "hop_length of preprocessor_config.json",
+            preprocessor.hop_length,
+            HOP,
+        )?;
+        same("n_fft of preprocessor_config.json", preprocessor.n_fft, 400)?;
+        same(
+            "sampling_rate of preprocessor_config.json",
+            preprocessor.sampling_rate,
+            SAMPLE_RATE,
+        )?;
+        if let Some(name) = self.activation_function.filter(|name| name != "gelu") {
+            return Err(format!(
+                "activation_function is {name:?}, but only \"gelu\" is supported"
+            ));
+        }
+        if self.scale_embedding == Some(true) {
+            return Err("scale_embedding is true, which no Whisper model uses".to_owned());
+        }
+        let suppress = generation.suppress_tokens.or(self.suppress_tokens);
+        let suppress_tokens = suppress
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|id| u32::try_from(id).ok())
+            .filter(|&id| (id as usize) < vocab_size)
+            .collect();
+        let multilingual = generation
+            .is_multilingual
+            .unwrap_or(vocab_size != ENGLISH_VOCAB);
+        let mut shape = WhisperConfig {
+            mel_bins,
+            d_model,
+            encoder_layers,
+            encoder_heads,
+            decoder_layers,
+            decoder_heads,
+            vocab_size,
+            text_positions,
+            alignment_heads: Vec::new(),
+            suppress_tokens,
+            multilingual,
+        };
+        let own: Option<Vec<_>> = generation.alignment_heads.map(|heads| {
+            let heads = heads.into_iter();
+            heads
+                .map(|(layer, head)| AlignmentHead { layer, head })
+                .collect()
+        });
+        let (alignment_heads, alignment_source) = alignment::choose(own.as_deref(), &shape);
+        shape.alignment_heads = alignment_heads;
+        Ok(ModelConfig {
+            encoder_ffn: ffn("encoder_ffn_dim", self.encoder_ffn_dim)?,
+            decoder_ffn: ffn("decoder_ffn_dim", self.decoder_ffn_dim)?,
+            start_token: self.decoder_start_token_id,
+            shape,
+            alignment_source,
+        })
+    }
 }

@@ -3,15 +3,22 @@
 //! A [`Whisper`] is immutable and shared behind an `Arc`; what a running pass needs
 //! (cross-attention keys and values, self-attention cache) lives in a [`Decoder`] and dies with it.
 
+pub mod alignment;
 pub mod cancel;
 pub mod config;
+mod decoder;
 mod demo;
+mod encoder;
 pub mod error;
 pub mod languages;
+mod load;
 pub mod mel;
 pub mod model;
+mod ops;
 pub mod tokenizer;
+mod weights;
 
+pub use alignment::AlignmentSource;
 pub use cancel::Cancel;
 pub use config::{AlignmentHead, WhisperConfig};
 pub use demo::DEMO_MODEL_NAME;
