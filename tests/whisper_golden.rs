@@ -85,13 +85,15 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
         &expected("prompt_alignment"),
     );
 
-    // Greedy, without suppression; the last row is that behind all of `tokens`.
+    // Greedy, without suppression; the final row is the one that predicted the last of `tokens`.
     let tokens: Vec<u32> = ids("tokens").collect();
-    let continuation = tokens.strip_prefix(&prompt[..]).unwrap_or(&tokens);
+    let (&last, fed) = tokens.split_last().unwrap();
+    let continuation = fed.strip_prefix(&prompt[..]).unwrap();
     for &token in continuation {
         assert_eq!(argmax(&step.logits), token, "{golden}: another token");
         step = decoder.step(&[token], None, &cancel).unwrap();
     }
+    assert_eq!(argmax(&step.logits), last, "{golden}: another last token");
     close(
         &format!("{golden} final logits"),
         &step.logits,
@@ -104,9 +106,8 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
     );
 
     // The same tokens in one step: the cache changes nothing but rounding.
-    let all: Vec<u32> = prompt.iter().chain(continuation).copied().collect();
     let mut decoder = whisper.decoder(&encoded, &heads, &cancel).unwrap();
-    let step = decoder.step(&all, Some(prompt.len() - 1), &cancel).unwrap();
+    let step = decoder.step(fed, Some(prompt.len() - 1), &cancel).unwrap();
     close(
         &format!("{golden} at once"),
         &step.logits,
@@ -117,7 +118,7 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
         step.probe_logits.as_deref().unwrap(),
         &expected("prompt_logits_last"),
     );
-    assert_eq!(decoder.position(), all.len());
+    assert_eq!(decoder.position(), fed.len());
 }
 
 #[test]
