@@ -8,9 +8,26 @@
 
 //! Live speech-to-text inside GStreamer: Whisper under the AlignAtt simultaneous policy.
 //!
-//! Five rooms, and arrows only downward: [`element`] (GStreamer) → [`engine`] (threads, sharing)
+//! Four rooms, and arrows only downward: [`element`] (GStreamer) → [`engine`] (threads, sharing)
 //! → [`policy`] (what may be said when) → [`whisper`] (the network).
 
+pub mod element;
 pub mod engine;
 pub mod policy;
 pub mod whisper;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    element::register(plugin)
+}
+
+gst::plugin_define!(
+    whisperstream,
+    env!("CARGO_PKG_DESCRIPTION"),
+    plugin_init,
+    concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+    "MPL-2.0",
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_NAME"),
+    env!("BUILD_REL_DATE")
+);

@@ -1,0 +1,191 @@
+//! The element as GObject and GStreamer see it: what each callback does is in the siblings.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use glib::subclass::Signal;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::input::Input;
+use super::output::Output;
+use super::pads;
+use super::properties;
+use super::session::{Held, Marker};
+use super::settings::Settings;
+use super::speaker::Speaker;
+use super::timeline::Timeline;
+
+pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "whisperstream",
+        gst::DebugColorFlags::empty(),
+        Some("Live transcription"),
+    )
+});
+
+/// See [`super`] for the threads and the order of the locks.
+pub struct WhisperStream {
+    pub(super) sinkpad: gst::Pad,
+    pub(super) srcpad: gst::Pad,
+    pub(super) settings: Mutex<Settings>,
+    /// Held over pushes. Everything that leaves in order leaves under it.
+    pub(super) speaker: Mutex<Speaker>,
+    pub(super) timeline: Mutex<Timeline>,
+    pub(super) input: Mutex<Input>,
+    pub(super) held: Mutex<Held>,
+    /// Markers of `flush-speech` that wait for their turn.
+    pub(super) markers: Mutex<Vec<Marker>>,
+    /// Held by the job that answers them.
+    pub(super) flush_turn: Mutex<()>,
+    /// Between FLUSH_START and FLUSH_STOP, and outside PAUSED and PLAYING.
+    pub(super) flushing: AtomicBool,
+    pub(super) clamped: Arc<AtomicU64>,
+    pub(super) observed_delay_ms: AtomicU32,
+    /// The warning that the demo model runs was given.
+    pub(super) demo_told: AtomicBool,
+}
+
+/// Locks, whatever became of a thread that held the lock.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for WhisperStream {
+    const NAME: &'static str = "GstWhisperStream";
+    type Type = super::WhisperStream;
+    type ParentType = gst::Element;
+
+    fn with_class(klass: &Self::Class) -> Self {
+        let sinkpad = pads::sink(klass);
+        let srcpad = pads::src(klass);
+        let clamped = Arc::<AtomicU64>::default();
+        let output = Output::new(srcpad.clone(), Arc::clone(&clamped));
+        WhisperStream {
+            sinkpad,
+            srcpad,
+            settings: Mutex::default(),
+            speaker: Mutex::new(Speaker::new(output)),
+            timeline: Mutex::default(),
+            input: Mutex::default(),
+            held: Mutex::default(),
+            markers: Mutex::default(),
+            flush_turn: Mutex::default(),
+            flushing: AtomicBool::new(true),
+            clamped,
+            observed_delay_ms: AtomicU32::new(0),
+            demo_told: AtomicBool::new(false),
+        }
+    }
+}
+
+impl ObjectImpl for WhisperStream {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        for pad in [&self.sinkpad, &self.srcpad] {
+            if let Err(err) = obj.add_pad(pad) {
+                gst::error!(CAT, imp = self, "{err}");
+            }
+        }
+    }
+
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties::all);
+        PROPERTIES.as_ref()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        self.change(pspec.name(), value);
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        self.read(pspec)
+    }
+
+    fn signals() -> &'static [Signal] {
+        static SIGNALS: LazyLock<Vec<Signal>> = LazyLock::new(|| {
+            vec![
+                // All said so far is decided and delivered; then come the message and the downstream event
+                // whisperstream/flushed with the marker. Returns at once.
+                Signal::builder("flush-speech")
+                    .param_types([String::static_type()])
+                    .action()
+                    .class_handler(|args| {
+                        let element = args.first()?.get::<super::WhisperStream>().ok()?;
+                        let marker = args.get(1)?.get::<Option<String>>().ok()?;
+                        element.imp().flush_speech_soon(marker.unwrap_or_default());
+                        None
+                    })
+                    .build(),
+            ]
+        });
+        SIGNALS.as_ref()
+    }
+}
+
+impl GstObjectImpl for WhisperStream {}
+
+impl ElementImpl for WhisperStream {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Streaming transcriber",
+                "Audio/Text/Filter",
+                "Transcribes speech while it is spoken, with Whisper under the AlignAtt policy",
+                "the whisperstream authors",
+            )
+        });
+        Some(&*METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(pads::templates);
+        TEMPLATES.as_ref()
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        match transition {
+            gst::StateChange::ReadyToPaused => {
+                self.start().map_err(|message| {
+                    self.post_error_message(message);
+                    gst::StateChangeError
+                })?;
+            }
+            // Before the pads are shut: that takes the stream lock, which a waiting chain call holds.
+            gst::StateChange::PausedToReady => self.release(),
+            _ => {}
+        }
+        let changed = self.parent_change_state(transition);
+        match transition {
+            gst::StateChange::ReadyToPaused if changed.is_err() => {
+                self.release();
+                self.stop();
+            }
+            gst::StateChange::PausedToReady => self.stop(),
+            _ => {}
+        }
+        changed
+    }
+
+    fn send_event(&self, event: gst::Event) -> bool {
+        match pads::flush_marker(&event) {
+            Some(marker) => {
+                self.flush_speech_soon(marker);
+                true
+            }
+            None => self.parent_send_event(event),
+        }
+    }
+}
+
+impl WhisperStream {
+    /// Whether nothing may be pushed now.
+    pub(super) fn is_flushing(&self) -> bool {
+        self.flushing.load(Ordering::SeqCst)
+    }
+}

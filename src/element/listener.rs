@@ -1,0 +1,385 @@
+//! What the engine says, turned into buffers, messages and events. Runs on the session's worker.
+
+use std::sync::atomic::Ordering;
+
+use gst::ClockTime;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::cues::{TimedWord, tidy};
+use super::imp::{CAT, WhisperStream, lock};
+use super::messages::{self, Stretch};
+use super::session::error_message;
+use super::speaker::{Progress, Speaker, Timed, Utterance};
+use super::timeline::{Timeline, duration_of};
+use crate::engine::Event;
+use crate::policy::{Detected, PartialWord, Release, Samples, Word};
+
+/// A `stats` message comes this often, in time of the stream.
+const STATS_EVERY: ClockTime = ClockTime::from_seconds(10);
+
+impl WhisperStream {
+    /// One event of session `number`.
+    pub(super) fn hear(&self, number: u64, event: Event) {
+        if lock(&self.held).number != number {
+            return;
+        }
+        match event {
+            Event::Loading { percent } => self.loading(percent),
+            Event::Loaded { took, shared } => {
+                self.unpark();
+                gst::info!(
+                    CAT,
+                    imp = self,
+                    "model ready after {took:?}, shared: {shared}"
+                );
+                if std::mem::take(&mut lock(&self.held).loading) {
+                    self.post_progress(gst::ProgressType::Complete, "The model is ready");
+                }
+            }
+            Event::Words {
+                release,
+                utterance,
+                is_final,
+            } => self.words(number, &release, utterance, is_final),
+            Event::UtteranceEnd { .. } => {
+                let decided = self.decided(Samples::MAX);
+                let ended = self.speaking(number, |speaker| self.end_utterance(speaker, decided));
+                if let Some(messages) = ended {
+                    messages.into_iter().for_each(|message| self.post(message));
+                }
+            }
+            Event::Partial {
+                utterance,
+                committed,
+                words,
+            } => self.partial(utterance, &committed, &words),
+            Event::Language(detected) => self.language(number, &detected),
+            Event::Progress { quiet_until, heard } => self.progress(number, quiet_until, heard),
+            Event::Guarded(guards) => gst::debug!(CAT, imp = self, "guards cut {guards:?}"),
+            Event::Refused(refusal) => {
+                self.restore_policy();
+                gst::element_imp_warning!(
+                    self,
+                    gst::ResourceError::Settings,
+                    ["{refusal}; the stream goes on as before"]
+                );
+            }
+            Event::Dropped { start, samples } => self.dropped(start, samples),
+            Event::Failed(error) => {
+                if std::mem::take(&mut lock(&self.held).loading) {
+                    self.post_progress(gst::ProgressType::Error, "The model could not be loaded");
+                }
+                self.post_error_message(error_message(&error));
+            }
+        }
+    }
+
+    fn loading(&self, percent: u8) {
+        let first = {
+            let mut held = lock(&self.held);
+            let first = !std::mem::replace(&mut held.loading, true);
+            // Every tenth is enough for a bar.
+            if !first && percent / 10 == held.percent / 10 {
+                return;
+            }
+            held.percent = percent;
+            first
+        };
+        let kind = match first {
+            true => gst::ProgressType::Start,
+            false => gst::ProgressType::Continue,
+        };
+        self.post_progress(kind, &format!("Loading the model: {percent} %"));
+    }
+
+    /// Runs `say` under the output's lock, if session `number` may still speak.
+    fn speaking<T>(&self, number: u64, say: impl FnOnce(&mut Speaker) -> T) -> Option<T> {
+        let settings = lock(&self.settings);
+        let (latency, lateness) = (settings.latency(), settings.lateness());
+        drop(settings);
+        let mut speaker = lock(&self.speaker);
+        if speaker.session != number {
+            return None;
+        }
+        speaker.manner.latency = latency;
+        speaker.out.set_lateness(lateness);
+        Some(say(&mut speaker))
+    }
+
+    fn words(&self, number: u64, release: &Release, utterance: u64, is_final: bool) {
+        let timed = Timed {
+            utterance,
+            is_final,
+            decided: self.decided(release.end),
+            ..timed(&lock(&self.timeline), release)
+        };
+        let said = self.speaking(number, |speaker| {
+            if release.end < speaker.floor {
+                return None;
+            }
+            self.speak_language(speaker);
+            speaker.say(&timed);
+            let segment = speaker.out.segment()?.clone();
+            let stretch = Stretch::new(&segment, timed.start, timed.end);
+            let mut messages = vec![
+                stretch
+                    .structure("whisperstream/words", utterance)
+                    .field("text", tidy(&timed.text))
+                    .field("words", messages::words(&timed.words))
+                    .field_if_some("language", speaker.language.clone())
+                    .field("is-final", is_final)
+                    .field("delay", self.delay(&stretch, timed.decided))
+                    .build(),
+            ];
+            if is_final {
+                messages.extend(self.end_utterance(speaker, timed.decided));
+            }
+            Some((stretch, messages))
+        });
+        if let Some((stretch, messages)) = said.flatten() {
+            messages.into_iter().for_each(|message| self.post(message));
+            self.observe(&stretch);
+        }
+    }
+
+    /// A language set while playing is in force from the utterance that starts now.
+    fn speak_language(&self, speaker: &mut Speaker) {
+        if !speaker.utterance.words.is_empty() {
+            return;
+        }
+        let Some(code) = lock(&self.held).next_language.take() else {
+            return;
+        };
+        speaker.language = Some(code.to_string());
+        if let Some(tags) = language_tags(code) {
+            speaker.out.tag(tags);
+        }
+    }
+
+    /// Behind an utterance's last words: the event for caption elements, and the `final` message.
+    fn end_utterance(&self, speaker: &mut Speaker, decided: ClockTime) -> Option<gst::Structure> {
+        let Utterance {
+            number,
+            words,
+            start,
+            end,
+            truncated,
+        } = speaker.end_utterance(decided);
+        let segment = speaker.out.segment()?.clone();
+        let event = gst::Structure::new_empty("rstranscribe/final-transcript");
+        speaker.out.event(gst::event::CustomDownstream::new(event));
+        let stretch = Stretch::new(&segment, start?, end);
+        let text: String = words.iter().map(|word| word.text.as_str()).collect();
+        let message = stretch
+            .structure("whisperstream/final", number)
+            .field("text", tidy(&text))
+            .field("words", messages::words(&words))
+            .field_if_some("language", speaker.language.clone())
+            .field("truncated", truncated)
+            .field("delay", self.delay(&stretch, decided));
+        Some(message.build())
+    }
+
+    fn partial(&self, utterance: u64, committed: &str, words: &[PartialWord]) {
+        let (Some(first), Some(last)) = (words.first(), words.last()) else {
+            return;
+        };
+        let timeline = lock(&self.timeline);
+        let (start, end) = (
+            timeline.at(first.word.start),
+            timeline.at_end_of(last.word.end),
+        );
+        let timed: Vec<_> = words
+            .iter()
+            .map(|partial| (timed_word(&timeline, &partial.word), partial.stability))
+            .collect();
+        drop(timeline);
+        let Some(segment) = lock(&self.input).segment.clone() else {
+            return;
+        };
+        let tail: String = words
+            .iter()
+            .map(|partial| partial.word.text.as_str())
+            .collect();
+        let stretch = Stretch::new(&segment, start, end);
+        let message = stretch
+            .structure("whisperstream/partial", utterance)
+            .field("text", tidy(&format!("{committed}{tail}")))
+            .field("committed", tidy(committed))
+            .field("tail", tidy(&tail))
+            .field("words", messages::partial_words(&timed))
+            .field("delay", self.delay(&stretch, self.decided(last.word.end)));
+        self.post(message.build());
+    }
+
+    fn language(&self, number: u64, detected: &Detected) {
+        let tags = language_tags(detected.code);
+        let message = self.speaking(number, |speaker| {
+            speaker.language = Some(detected.code.to_string());
+            if let Some(tags) = tags {
+                speaker.out.tag(tags);
+            }
+            let end = lock(&self.timeline).end();
+            let segment = speaker.out.segment()?.clone();
+            Some(
+                Stretch::new(&segment, end, end)
+                    .structure("whisperstream/language", speaker.number())
+                    .field("language", detected.code)
+                    .field("probability", f64::from(detected.probability))
+                    .build(),
+            )
+        });
+        if let Some(message) = message.flatten() {
+            self.post(message);
+        }
+    }
+
+    fn progress(&self, number: u64, quiet_until: Samples, heard: Samples) {
+        let timeline = lock(&self.timeline);
+        let progress = Progress {
+            quiet_until: timeline.at_end_of(quiet_until),
+            heard: timeline.at_end_of(heard),
+            received: timeline.end(),
+        };
+        drop(timeline);
+        self.speaking(number, |speaker| {
+            if heard >= speaker.floor {
+                speaker.progress(progress);
+            }
+        });
+        let due = {
+            let mut input = lock(&self.input);
+            input.heard = heard;
+            let due = duration_of(heard.saturating_sub(input.stats_at)) >= STATS_EVERY;
+            if due {
+                input.stats_at = heard;
+            }
+            due
+        };
+        if due {
+            self.post(self.stats());
+        }
+    }
+
+    fn dropped(&self, start: Samples, samples: u64) {
+        let timeline = lock(&self.timeline);
+        let from = timeline.at(start);
+        let until = timeline.at_end_of(start.saturating_add(samples));
+        drop(timeline);
+        gst::warning!(
+            CAT,
+            imp = self,
+            "too slow: audio from {from} to {until} is dropped"
+        );
+        let Some(segment) = lock(&self.input).segment.clone() else {
+            return;
+        };
+        let message = Stretch::new(&segment, from, until).structure("whisperstream/dropped", 0);
+        self.post(message.build());
+    }
+
+    /// Stream position at which the present pass decides. Paced exactly, passes lie at multiples of the chunk; what was
+    /// received by now depends on the machine. A pass cannot have heard less than `at_least`.
+    fn decided(&self, at_least: Samples) -> ClockTime {
+        let heard = lock(&self.input).heard;
+        let chunk = lock(&self.settings).policy.chunk_samples() as Samples;
+        let timeline = lock(&self.timeline);
+        let position = timeline.position();
+        let next = heard.saturating_add(chunk).max(at_least).min(position);
+        timeline.at_end_of(next)
+    }
+
+    /// Now minus the end of what is reported, in ns: on the clock when upstream is live or paced by it, else on the
+    /// stream's own time.
+    fn delay(&self, stretch: &Stretch, decided: ClockTime) -> u64 {
+        let by_stream = decided.saturating_sub(stretch.timestamp + stretch.duration);
+        let by_clock = || {
+            let now = self.obj().current_running_time()?;
+            now.checked_sub(stretch.running_end()?)
+        };
+        by_clock()
+            .filter(|_| lock(&self.input).is_paced_live)
+            .unwrap_or(by_stream)
+            .nseconds()
+    }
+
+    /// Warns, with each new maximum, when text comes later than `latency` and `lateness` promise.
+    fn observe(&self, stretch: &Stretch) {
+        let (live, upstream) = {
+            let input = lock(&self.input);
+            (input.upstream_live, input.upstream_latency)
+        };
+        let (Some(now), Some(start), true) = (
+            self.obj().current_running_time(),
+            stretch.running_time,
+            live,
+        ) else {
+            return;
+        };
+        let delay = now.saturating_sub(start).saturating_sub(upstream);
+        let delay_ms = u32::try_from(delay.mseconds()).unwrap_or(u32::MAX);
+        if self
+            .observed_delay_ms
+            .fetch_max(delay_ms, Ordering::Relaxed)
+            >= delay_ms
+        {
+            return;
+        }
+        self.obj().notify("max-observed-delay");
+        let settings = lock(&self.settings);
+        let promised = settings.latency() + settings.lateness();
+        drop(settings);
+        if delay > promised {
+            gst::element_imp_warning!(
+                self,
+                gst::CoreError::Clock,
+                [
+                    "Text came {delay_ms} ms after it was spoken, but latency and lateness promise {} ms; raise \
+                     latency, or choose a smaller model",
+                    promised.mseconds()
+                ],
+                details: gst::Structure::builder("whisperstream/excessive-delay")
+                    .field("new-observed-max-delay", delay.nseconds())
+                    .build()
+            );
+        }
+    }
+}
+
+fn timed(timeline: &Timeline, release: &Release) -> Timed {
+    Timed {
+        words: release
+            .words
+            .iter()
+            .map(|word| timed_word(timeline, word))
+            .collect(),
+        text: release.text.clone(),
+        start: timeline.at(release.start),
+        end: timeline
+            .at_end_of(release.end)
+            .max(timeline.at(release.start)),
+        utterance: 0,
+        is_final: false,
+        decided: ClockTime::ZERO,
+    }
+}
+
+fn timed_word(timeline: &Timeline, word: &Word) -> TimedWord {
+    let start = timeline.at(word.start);
+    TimedWord {
+        text: word.text.clone(),
+        tokens: word.tokens.clone(),
+        start,
+        end: timeline.at_end_of(word.end).max(start),
+        confidence: word.confidence,
+    }
+}
+
+/// A TAG event that names the language.
+pub fn language_tags(code: &str) -> Option<gst::Event> {
+    let mut tags = gst::TagList::new();
+    tags.get_mut()?
+        .add::<gst::tags::LanguageCode>(&code, gst::TagMergeMode::Replace);
+    Some(gst::event::Tag::new(tags))
+}

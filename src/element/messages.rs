@@ -1,0 +1,112 @@
+//! What the element posts on the bus: names and fields of its element messages.
+//!
+//! Common to all that concern a stretch of the stream: `timestamp`, `stream-time`, `running-time`, `duration` (guint64,
+//! ns; the true times, unclamped) and `utterance` (guint64, from 0).
+//!
+//! | name | when | further fields |
+//! |---|---|---|
+//! | `whisperstream/words` | each release | `text`, `words`, `language`, `is-final`, `delay` |
+//! | `whisperstream/final` | once an utterance, behind its last words | `text`, `words`, `language`, `delay`, `truncated` |
+//! | `whisperstream/partial` | each pass, with `interim` | `text` (all of the utterance), `committed`, `tail`, `words` (of the tail, with `stability`), `language` |
+//! | `whisperstream/language` | when it is known | `language`, `probability` |
+//! | `whisperstream/flushed` | when a flush is done | `marker` |
+//! | `whisperstream/dropped` | audio was dropped | (the stretch that was) |
+//! | `whisperstream/stats` | every 10 s of audio and at EOS | as the property `stats` |
+
+use std::time::Duration;
+
+use gst::ClockTime;
+
+use super::cues::TimedWord;
+use super::meta;
+use super::settings::Settings;
+use crate::engine::Stats;
+
+/// A stretch of the stream, on the clocks that messages name.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch {
+    pub timestamp: ClockTime,
+    pub stream_time: Option<ClockTime>,
+    pub running_time: Option<ClockTime>,
+    pub duration: ClockTime,
+}
+
+impl Stretch {
+    pub fn new(
+        segment: &gst::FormattedSegment<ClockTime>,
+        start: ClockTime,
+        end: ClockTime,
+    ) -> Self {
+        Stretch {
+            timestamp: start,
+            stream_time: segment.to_stream_time(start),
+            running_time: segment.to_running_time(start),
+            duration: end.saturating_sub(start),
+        }
+    }
+
+    /// When its end is heard, on the running clock.
+    pub fn running_end(&self) -> Option<ClockTime> {
+        Some(self.running_time?.saturating_add(self.duration))
+    }
+
+    /// A message structure with the common fields.
+    pub fn structure(&self, name: &str, utterance: u64) -> gst::structure::Builder {
+        let ns = |time: Option<ClockTime>| time.unwrap_or(self.timestamp).nseconds();
+        gst::Structure::builder(name)
+            .field("timestamp", self.timestamp.nseconds())
+            .field("stream-time", ns(self.stream_time))
+            .field("running-time", ns(self.running_time))
+            .field("duration", self.duration.nseconds())
+            .field("utterance", utterance)
+    }
+}
+
+/// Words as a field.
+pub fn words(words: &[TimedWord]) -> gst::Array {
+    meta::array(words.iter().map(meta::structure))
+}
+
+/// Words of the unstable tail as a field.
+pub fn partial_words(words: &[(TimedWord, u32)]) -> gst::Array {
+    meta::array(
+        words
+            .iter()
+            .map(|(word, stability)| meta::structure(word).field("stability", *stability)),
+    )
+}
+
+/// The figures of the property `stats` and the message of that name. Times in ns (guint64).
+pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gst::Structure {
+    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let guards = gst::Structure::builder("guards")
+        .field("no-speech", stats.guards.no_speech)
+        .field("rate", stats.guards.rate)
+        .field("repetition", stats.guards.repetition)
+        .field("rewind", stats.guards.rewind)
+        .field("quiet", stats.guards.quiet)
+        .build();
+    gst::Structure::builder(name)
+        .field(
+            "model",
+            settings
+                .model
+                .as_deref()
+                .unwrap_or("whisper-nano (bundled)"),
+        )
+        .field("device", settings.device.as_str())
+        .field("precision", "f32")
+        .field("loaded", stats.loaded)
+        .field("streams", stats.streams)
+        .field("passes", stats.passes)
+        .field("pass-time-p50", ns(stats.pass_time_p50))
+        .field("pass-time-p95", ns(stats.pass_time_p95))
+        .field("chunk-to-text-p50", ns(stats.chunk_to_text_p50))
+        .field("chunk-to-text-p95", ns(stats.chunk_to_text_p95))
+        .field("lag", ns(stats.lag))
+        .field("backlog", ns(stats.backlog))
+        .field("dropped", ns(stats.dropped))
+        .field("clamped", clamped)
+        .field("guards", guards)
+        .build()
+}

@@ -1,0 +1,117 @@
+//! The GStreamer element `whisperstream`: pads, caps, properties, events, messages, time. No model, no policy.
+//!
+//! `audio/x-raw` (S16LE, 16 kHz, mono) in; `text/x-raw, format=utf8` or `application/x-json` out, committed words only,
+//! with GAP events where nothing is said. What happens on which thread:
+//!
+//! - The *streaming thread* (`input`, `pads`) turns buffers, holes and segments into samples for the engine's session and
+//!   keeps the `timeline`. Before it forwards EOS, SEGMENT or a caps change it drains the session.
+//! - The session's *worker* (`listener`) hands decided words to the `output`, which pushes them at once, so that text never
+//!   waits for the next audio buffer.
+//! - FLUSH_START and PAUSED→READY release both first and take no lock that a push can hold.
+//!
+//! Lock order: output → timeline → settings. Only the output's lock is ever held over a push; none over a drain.
+
+use gst::prelude::*;
+
+mod cues;
+mod imp;
+mod input;
+mod json;
+mod listener;
+mod messages;
+mod meta;
+mod output;
+mod pads;
+mod properties;
+mod session;
+mod settings;
+mod speaker;
+mod timeline;
+
+pub use meta::{META_NAME, MetaWord, words_of};
+
+glib::wrapper! {
+    /// Live transcription: see the module's documentation.
+    pub struct WhisperStream(ObjectSubclass<imp::WhisperStream>)
+        @extends gst::Element, gst::Object;
+}
+
+/// What one buffer holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamUnit")]
+pub enum Unit {
+    #[enum_value(name = "Word: a buffer for each word", nick = "word")]
+    Word,
+    #[default]
+    #[enum_value(
+        name = "Chunk: a buffer for the words that one pass released",
+        nick = "chunk"
+    )]
+    Chunk,
+    #[enum_value(
+        name = "Utterance: a buffer for each readable caption (about 84 characters or 6 seconds)",
+        nick = "utterance"
+    )]
+    Utterance,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamTask")]
+pub enum Task {
+    #[default]
+    #[enum_value(
+        name = "Transcribe: the words in the language spoken",
+        nick = "transcribe"
+    )]
+    Transcribe,
+    #[enum_value(name = "Translate: into English", nick = "translate")]
+    Translate,
+}
+
+/// Whose decisions are reproduced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamCompat")]
+pub enum Compat {
+    #[default]
+    #[enum_value(name = "None: whisperstream's own, with its guards", nick = "none")]
+    None,
+    #[enum_value(
+        name = "SimulStreaming: the reference's, token for token",
+        nick = "simulstreaming"
+    )]
+    SimulStreaming,
+}
+
+/// When passes over the audio run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamPace")]
+pub enum Pace {
+    #[default]
+    #[enum_value(
+        name = "Auto: live if the LATENCY query says that upstream is, else exact",
+        nick = "auto"
+    )]
+    Auto,
+    #[enum_value(
+        name = "Exact: a pass at every multiple of min-chunk-size, back-pressured, nothing dropped",
+        nick = "exact"
+    )]
+    Exact,
+    #[enum_value(
+        name = "Live: a pass as soon as a chunk is there and the engine is free",
+        nick = "live"
+    )]
+    Live,
+}
+
+/// Registers the element, its types and its meta with `plugin`.
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    meta::register();
+    gst::Element::register(
+        Some(plugin),
+        "whisperstream",
+        gst::Rank::NONE,
+        WhisperStream::static_type(),
+    )
+}

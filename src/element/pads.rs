@@ -1,0 +1,229 @@
+//! Pads: templates, and which event and query goes where.
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::imp::{CAT, WhisperStream, lock};
+
+/// The caps that the sink takes.
+fn sink_caps() -> gst::Caps {
+    gst_audio::AudioCapsBuilder::new_interleaved()
+        .format(gst_audio::AudioFormat::S16le)
+        .rate(crate::whisper::SAMPLE_RATE as i32)
+        .channels(1)
+        .build()
+}
+
+/// The caps that the src gives, the preferred first.
+fn src_caps() -> gst::Caps {
+    gst::Caps::builder_full()
+        .structure(
+            gst::Structure::builder("text/x-raw")
+                .field("format", "utf8")
+                .build(),
+        )
+        .structure(gst::Structure::new_empty("application/x-json"))
+        .build()
+}
+
+pub fn templates() -> Vec<gst::PadTemplate> {
+    [
+        ("sink", gst::PadDirection::Sink, sink_caps()),
+        ("src", gst::PadDirection::Src, src_caps()),
+    ]
+    .into_iter()
+    .filter_map(|(name, direction, caps)| {
+        gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
+    })
+    .collect()
+}
+
+pub fn sink(klass: &<WhisperStream as ObjectSubclass>::Class) -> gst::Pad {
+    let builder = match klass.pad_template("sink") {
+        Some(template) => gst::Pad::builder_from_template(&template),
+        None => gst::Pad::builder(gst::PadDirection::Sink).name("sink"),
+    };
+    let pad = builder
+        .chain_function(|_, parent, buffer| {
+            WhisperStream::catch_panic_pad_function(
+                parent,
+                || Err(gst::FlowError::Error),
+                |imp| imp.chain(buffer),
+            )
+        })
+        .event_function(|_, parent, event| {
+            WhisperStream::catch_panic_pad_function(parent, || false, |imp| imp.sink_event(event))
+        })
+        .build();
+    // Caps that do not fit are refused by the pad before its event function is asked; this is where they can be named.
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
+        if let Some(event) = info.event()
+            && let gst::EventView::Caps(event) = event.view()
+        {
+            name_wrong_caps(pad, event.caps());
+        }
+        gst::PadProbeReturn::Ok
+    });
+    pad
+}
+
+pub fn src(klass: &<WhisperStream as ObjectSubclass>::Class) -> gst::Pad {
+    let builder = match klass.pad_template("src") {
+        Some(template) => gst::Pad::builder_from_template(&template),
+        None => gst::Pad::builder(gst::PadDirection::Src).name("src"),
+    };
+    builder
+        .event_function(|_, parent, event| {
+            WhisperStream::catch_panic_pad_function(parent, || false, |imp| imp.src_event(event))
+        })
+        .query_function(|pad, parent, query| {
+            WhisperStream::catch_panic_pad_function(
+                parent,
+                || false,
+                |imp| imp.src_query(pad, query),
+            )
+        })
+        .build()
+}
+
+fn name_wrong_caps(pad: &gst::Pad, caps: &gst::CapsRef) {
+    let wanted = sink_caps();
+    let Some(element) = pad.parent_element() else {
+        return;
+    };
+    if !caps.can_intersect(&wanted) {
+        gst::element_error!(
+            element,
+            gst::CoreError::Negotiation,
+            [
+                "The caps {caps} cannot be taken: whisperstream hears only {wanted}; put \
+                 \"audioconvert ! audioresample\" before it"
+            ]
+        );
+    }
+}
+
+/// The marker of an event that asks for all said so far.
+pub fn flush_marker(event: &gst::EventRef) -> Option<String> {
+    let structure = event.structure()?;
+    (event.type_() == gst::EventType::CustomDownstream && structure.name() == "whisperstream/flush")
+        .then(|| structure.get("marker").unwrap_or_default())
+}
+
+impl WhisperStream {
+    fn sink_event(&self, event: gst::Event) -> bool {
+        use gst::EventView;
+        gst::log!(CAT, imp = self, "{event:?}");
+        if let Some(marker) = flush_marker(&event) {
+            let drained = self.drain() != Err(gst::FlowError::Flushing);
+            self.flushed(&marker);
+            return drained;
+        }
+        match event.view() {
+            EventView::FlushStart(_) => {
+                self.release();
+                self.srcpad.push_event(event)
+            }
+            EventView::FlushStop(_) => {
+                self.forget();
+                let pushed = self.srcpad.push_event(event);
+                self.resume();
+                pushed
+            }
+            EventView::StreamStart(start) => self.behind_text(own_stream_start(start)),
+            EventView::Caps(_) => self.caps(),
+            EventView::Segment(segment) => self.segment(segment),
+            EventView::Gap(gap) => self.gap(gap),
+            EventView::Eos(_) => {
+                let pushed = self.behind_text(event);
+                self.post(self.stats());
+                pushed
+            }
+            EventView::SegmentDone(_) => self.behind_text(event),
+            EventView::Tag(tag) => match tag.tag().scope() {
+                // Codec and bitrate are the audio's.
+                gst::TagScope::Stream => true,
+                _ => lock(&self.speaker).out.tag(event),
+            },
+            _ if event.is_serialized() => lock(&self.speaker).out.event(event),
+            _ => self.srcpad.push_event(event),
+        }
+    }
+
+    /// Decides all said so far, then lets `event` go.
+    fn behind_text(&self, event: gst::Event) -> bool {
+        match self.drain() {
+            Err(gst::FlowError::Flushing) => false,
+            // A session that failed has said so; the stream may end all the same.
+            _ => lock(&self.speaker).out.event(event),
+        }
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Seek(seek) if seek.get().0 < 0.0 => {
+                gst::warning!(CAT, imp = self, "speech cannot be transcribed in reverse");
+                false
+            }
+            // Audio skipped because text was late would be words lost.
+            gst::EventView::Qos(_) => true,
+            _ => gst::Pad::event_default(&self.srcpad, Some(&*self.obj()), event),
+        }
+    }
+
+    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(query) => self.latency(query),
+            gst::QueryViewMut::Position(query) if query.format() == gst::Format::Time => {
+                self.position(query)
+            }
+            gst::QueryViewMut::Scheduling(query) => {
+                query.set(gst::SchedulingFlags::SEQUENTIAL, 1, -1, 0);
+                query.add_scheduling_modes([gst::PadMode::Push]);
+                true
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    /// Live: upstream's latency and ours. Otherwise what upstream says.
+    fn latency(&self, query: &mut gst::query::Latency) -> bool {
+        let mut upstream = gst::query::Latency::new();
+        if !self.sinkpad.peer_query(&mut upstream) {
+            return false;
+        }
+        let (live, min, max) = upstream.result();
+        let ours = lock(&self.settings).latency();
+        match live {
+            true => query.set(true, min + ours, max.map(|max| max.saturating_add(ours))),
+            false => query.set(false, min, max),
+        }
+        true
+    }
+
+    /// How much of the stream was heard.
+    fn position(&self, query: &mut gst::query::Position) -> bool {
+        let Some(segment) = lock(&self.input).segment.clone() else {
+            return self.sinkpad.peer_query(query);
+        };
+        let end = lock(&self.timeline).end();
+        let end = segment.stop().map_or(end, |stop| end.min(stop));
+        match segment.to_stream_time(end) {
+            Some(position) => {
+                query.set(position);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Text is a stream of its own, of the same group.
+fn own_stream_start(audio: &gst::event::StreamStart) -> gst::Event {
+    let id = format!("{}/whisperstream", audio.stream_id());
+    gst::event::StreamStart::builder(&id)
+        .seqnum(audio.seqnum())
+        .flags(audio.stream_flags() | gst::StreamFlags::SPARSE)
+        .group_id_if_some(audio.group_id())
+        .build()
+}

@@ -1,0 +1,369 @@
+//! The properties: what they are called and what they say of themselves, read and written.
+
+use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::imp::{CAT, WhisperStream, lock};
+use super::settings::{Settings, check_delay};
+use super::{Compat, Pace, Task, Unit};
+
+static DEFAULTS: LazyLock<Settings> = LazyLock::new(Settings::default);
+
+/// When a property may change.
+#[derive(Clone, Copy)]
+enum Changes {
+    /// In NULL and READY; later, from the next READY→PAUSED on.
+    Ready,
+    Playing,
+}
+
+impl Changes {
+    fn flags(self) -> glib::ParamFlags {
+        glib::ParamFlags::READWRITE
+            | match self {
+                Changes::Ready => gst::PARAM_FLAG_MUTABLE_READY,
+                Changes::Playing => gst::PARAM_FLAG_MUTABLE_PLAYING,
+            }
+    }
+}
+
+/// All properties of the element. Ranges are wide: the element itself refuses a value, in a sentence that names it.
+pub fn all() -> Vec<glib::ParamSpec> {
+    use Changes::{Playing, Ready};
+    let d = &*DEFAULTS;
+    vec![
+        text(
+            "model",
+            "Directory of a Hugging Face Whisper model (config.json, model.safetensors, tokenizer.json); unset: the bundled demo model",
+            d.model.as_deref(),
+            Ready,
+        ),
+        text(
+            "device",
+            "Where the network runs: cpu",
+            Some(&d.device),
+            Ready,
+        ),
+        text("language", LANGUAGE, Some(&d.policy.language), Playing),
+        text("language-code", LANGUAGE_CODE, Some(&d.policy.language), Playing),
+        choice(
+            "task",
+            "Write down what is said, or its English translation; from the next utterance on",
+            d.task,
+            Playing,
+        ),
+        choice(
+            "compat",
+            "Whose decisions are reproduced: whisperstream's own, or the reference implementation's, token for token",
+            d.compat,
+            Ready,
+        ),
+        choice(
+            "pace",
+            "When passes run; auto: live if upstream is live, else exact",
+            d.pace,
+            Ready,
+        ),
+        number(
+            "min-chunk-size",
+            "Audio gathered before each pass, in milliseconds: 20 to less than audio-max-len",
+            d.policy.min_chunk_ms,
+            Ready,
+        ),
+        number(
+            "audio-min-len",
+            "Audio needed before the first pass of an utterance, in milliseconds: 0 to audio-max-len",
+            d.policy.audio_min_len_ms,
+            Ready,
+        ),
+        number(
+            "audio-max-len",
+            "Longest audio that a pass hears, in milliseconds: more than min-chunk-size, at most 30000; live, also the longest backlog before audio is dropped",
+            d.policy.audio_max_len_ms,
+            Ready,
+        ),
+        number(
+            "frame-threshold",
+            "A token whose attention comes this close to the end of the audio is not believed yet, in frames of 20 ms: 0 to 1499",
+            d.policy.frame_threshold,
+            Ready,
+        ),
+        number(
+            "rewind-threshold",
+            "A pass whose attention jumps back by more than this is discarded, in frames of 20 ms",
+            d.policy.rewind_threshold,
+            Ready,
+        ),
+        text(
+            "init-prompt",
+            "Text before the stream's own, in its language: names and terms to expect; it scrolls out in time. Unset: none",
+            d.policy.init_prompt.as_deref(),
+            Ready,
+        ),
+        text(
+            "static-init-prompt",
+            "As init-prompt, but it stays for the whole stream. Unset: none",
+            d.policy.static_init_prompt.as_deref(),
+            Ready,
+        ),
+        number(
+            "max-context-tokens",
+            "Most tokens of earlier text that a pass is reminded of: 0 to 448",
+            d.policy.max_context_tokens,
+            Ready,
+        ),
+        flag(
+            "truncate-last-word",
+            "Drop the last word of every pass but the last of an utterance; it is heard again in the next",
+            d.policy.truncate_last_word,
+            Ready,
+        ),
+        text(
+            "alignment-heads",
+            "Cross-attention heads that follow the audio, as layer:head,... counted from 0; unset: the model's own",
+            d.alignment_heads.as_deref(),
+            Ready,
+        ),
+        choice(
+            "unit",
+            "What one buffer holds: a word, what a pass released, or a caption of up to 84 characters or 6 seconds",
+            d.unit,
+            Ready,
+        ),
+        flag(
+            "interim",
+            "Post partial messages: text that may still change",
+            d.policy.interim,
+            Playing,
+        ),
+        number(
+            "latency",
+            "Time that text may take, in milliseconds: 0 to 3600000. Added to the pipeline's latency if upstream is live; GAP events never lag the input by more",
+            d.latency_ms,
+            Playing,
+        ),
+        number(
+            "lateness",
+            "Time by which text is presented later than it was spoken, without delaying the other streams, in milliseconds: 0 to 3600000",
+            d.lateness_ms,
+            Playing,
+        ),
+        glib::ParamSpecUInt::builder("max-observed-delay")
+            .nick("Max observed delay")
+            .blurb("Longest time that text took so far, in milliseconds, if upstream is live; notified")
+            .read_only()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Stats")
+            .blurb("Figures of the stream: model, device, precision, loaded, streams, passes, pass-time-p50, pass-time-p95, chunk-to-text-p50, chunk-to-text-p95, lag, backlog, dropped, clamped, guards; times in nanoseconds")
+            .read_only()
+            .build(),
+    ]
+}
+
+const LANGUAGE: &str = "Language spoken: a Whisper code, a name or a BCP-47 tag (fr, french, fr-FR), or auto to detect it; from the next utterance on";
+const LANGUAGE_CODE: &str = "The same value as language, under the name that transcribers share";
+
+fn nick(name: &str) -> String {
+    let mut words = name.replace('-', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
+fn text(name: &str, blurb: &str, default: Option<&str>, changes: Changes) -> glib::ParamSpec {
+    glib::ParamSpecString::builder(name)
+        .nick(nick(name).as_str())
+        .blurb(blurb)
+        .default_value(default)
+        .flags(changes.flags())
+        .build()
+}
+
+fn number(name: &str, blurb: &str, default: u32, changes: Changes) -> glib::ParamSpec {
+    glib::ParamSpecUInt::builder(name)
+        .nick(nick(name).as_str())
+        .blurb(blurb)
+        .default_value(default)
+        .flags(changes.flags())
+        .build()
+}
+
+fn flag(name: &str, blurb: &str, default: bool, changes: Changes) -> glib::ParamSpec {
+    glib::ParamSpecBoolean::builder(name)
+        .nick(nick(name).as_str())
+        .blurb(blurb)
+        .default_value(default)
+        .flags(changes.flags())
+        .build()
+}
+
+fn choice<T>(name: &str, blurb: &str, default: T, changes: Changes) -> glib::ParamSpec
+where
+    T: StaticType
+        + glib::translate::FromGlib<i32>
+        + glib::translate::IntoGlib<GlibType = i32>
+        + glib::HasParamSpec<ParamSpec = glib::ParamSpecEnum>,
+{
+    glib::ParamSpecEnum::builder_with_default(name, default)
+        .nick(nick(name).as_str())
+        .blurb(blurb)
+        .flags(changes.flags())
+        .build()
+}
+
+/// A value of the type that the pspec has made sure of.
+fn get<'a, T: glib::value::FromValue<'a>>(value: &'a glib::Value) -> Option<T> {
+    value.get::<T>().ok()
+}
+
+impl WhisperStream {
+    /// Takes a property's new value over. What can change while playing and makes no sense is refused with a WARNING;
+    /// the rest is judged at READY→PAUSED.
+    pub(super) fn change(&self, name: &str, value: &glib::Value) {
+        let before = lock(&self.settings).clone();
+        let mut after = before.clone();
+        if store(&mut after, name, value).is_none() {
+            gst::error!(CAT, imp = self, "no property {name} of this type");
+            return;
+        }
+        let is_running = self.session().is_some();
+        if is_running && let Err(refusal) = after.judge(name) {
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Settings,
+                ["{refusal}; the value before stays"]
+            );
+            return;
+        }
+        let forget_model = before.model != after.model || before.device != after.device;
+        let latency_changed = before.latency_ms != after.latency_ms;
+        *lock(&self.settings) = after;
+        match name {
+            "language" => self.obj().notify("language-code"),
+            "language-code" => self.obj().notify("language"),
+            _ => {}
+        }
+        if forget_model && !is_running {
+            self.unpark();
+        }
+        if latency_changed {
+            let message = gst::message::Latency::builder().src(&*self.obj()).build();
+            let _ = self.obj().post_message(message);
+        }
+        if is_running && matches!(name, "language" | "language-code" | "task" | "interim") {
+            self.follow(before);
+        }
+    }
+
+    /// Has the running session follow the settings; `before` is what to return to if it refuses.
+    fn follow(&self, before: Settings) {
+        let policy = lock(&self.settings).policy();
+        lock(&self.held).accepted = Some(before);
+        if let Err(error) = self.update_policy() {
+            self.restore_policy();
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Settings,
+                ["{error}; the value before stays"]
+            );
+            return;
+        }
+        if let Ok(crate::policy::LanguageChoice::Fixed(language)) = policy.language_choice() {
+            lock(&self.held).next_language = Some(language.code);
+        }
+    }
+
+    /// The session refused what it was asked to follow: the properties are as before.
+    pub(super) fn restore_policy(&self) {
+        let Some(before) = lock(&self.held).accepted.take() else {
+            return;
+        };
+        {
+            let mut settings = lock(&self.settings);
+            settings.policy = before.policy;
+            settings.task = before.task;
+        }
+        for name in ["language", "language-code", "task"] {
+            self.obj().notify(name);
+        }
+    }
+
+    /// A property's value.
+    pub(super) fn read(&self, pspec: &glib::ParamSpec) -> glib::Value {
+        let s = lock(&self.settings).clone();
+        let p = &s.policy;
+        match pspec.name() {
+            "model" => s.model.to_value(),
+            "device" => s.device.to_value(),
+            "language" | "language-code" => p.language.to_value(),
+            "task" => s.task.to_value(),
+            "compat" => s.compat.to_value(),
+            "pace" => s.pace.to_value(),
+            "min-chunk-size" => p.min_chunk_ms.to_value(),
+            "audio-min-len" => p.audio_min_len_ms.to_value(),
+            "audio-max-len" => p.audio_max_len_ms.to_value(),
+            "frame-threshold" => p.frame_threshold.to_value(),
+            "rewind-threshold" => p.rewind_threshold.to_value(),
+            "init-prompt" => p.init_prompt.to_value(),
+            "static-init-prompt" => p.static_init_prompt.to_value(),
+            "max-context-tokens" => p.max_context_tokens.to_value(),
+            "truncate-last-word" => p.truncate_last_word.to_value(),
+            "alignment-heads" => s.alignment_heads.to_value(),
+            "unit" => s.unit.to_value(),
+            "interim" => p.interim.to_value(),
+            "latency" => s.latency_ms.to_value(),
+            "lateness" => s.lateness_ms.to_value(),
+            "max-observed-delay" => self.observed_delay_ms.load(Ordering::Relaxed).to_value(),
+            "stats" => self.stats().to_value(),
+            _ => pspec.default_value().clone(),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether property `name` makes sense as it is now.
+    fn judge(&self, name: &str) -> Result<(), super::settings::Refusal> {
+        match name {
+            "language" | "language-code" => Ok(self.policy.language_choice().map(|_| ())?),
+            "latency" => check_delay("latency", self.latency_ms),
+            "lateness" => check_delay("lateness", self.lateness_ms),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes a value where it belongs.
+fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
+    let p = &mut s.policy;
+    match name {
+        "model" => s.model = get(value)?,
+        "device" => s.device = get::<Option<String>>(value)?.unwrap_or(DEFAULTS.device.clone()),
+        "language" | "language-code" => {
+            p.language = get::<Option<String>>(value)?.unwrap_or(DEFAULTS.policy.language.clone());
+        }
+        "task" => s.task = get::<Task>(value)?,
+        "compat" => s.compat = get::<Compat>(value)?,
+        "pace" => s.pace = get::<Pace>(value)?,
+        "min-chunk-size" => p.min_chunk_ms = get(value)?,
+        "audio-min-len" => p.audio_min_len_ms = get(value)?,
+        "audio-max-len" => p.audio_max_len_ms = get(value)?,
+        "frame-threshold" => p.frame_threshold = get(value)?,
+        "rewind-threshold" => p.rewind_threshold = get(value)?,
+        "init-prompt" => p.init_prompt = get(value)?,
+        "static-init-prompt" => p.static_init_prompt = get(value)?,
+        "max-context-tokens" => p.max_context_tokens = get(value)?,
+        "truncate-last-word" => p.truncate_last_word = get(value)?,
+        "alignment-heads" => s.alignment_heads = get(value)?,
+        "unit" => s.unit = get::<Unit>(value)?,
+        "interim" => p.interim = get(value)?,
+        "latency" => s.latency_ms = get(value)?,
+        "lateness" => s.lateness_ms = get(value)?,
+        _ => return None,
+    }
+    Some(())
+}

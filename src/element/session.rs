@@ -1,0 +1,349 @@
+//! The element's session with the engine: opened at READY→PAUSED, released before anything waits for a lock, closed at
+//! PAUSED→READY. The model outlives it, so that NULL and PLAYING may alternate as fast as an application likes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gst::ClockTime;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::imp::{CAT, WhisperStream, lock};
+use super::input::Input;
+use super::messages::{self, Stretch};
+use super::settings::{Refusal, Settings};
+use super::speaker::Manner;
+use super::{Compat, Pace};
+use crate::engine::models::{self, Lease};
+use crate::engine::{self, EngineError, Listener, ModelKey, Session, Stats};
+use crate::policy::LanguageChoice;
+use crate::whisper::{Whisper, WhisperError};
+
+/// What is held of the engine.
+#[derive(Default)]
+pub struct Held {
+    session: Option<Arc<Session>>,
+    /// Number of the present session; events of others are not heard.
+    pub number: u64,
+    pace: Option<engine::Pace>,
+    key: Option<ModelKey>,
+    /// A `progress` message was posted and waits for its end.
+    pub loading: bool,
+    /// What it said last.
+    pub percent: u8,
+    /// Keeps the model while no session does. Given back with the element, or when another model is chosen.
+    parked: Option<Lease<Whisper>>,
+    /// Settings to return to if the session refuses those it was given last.
+    pub accepted: Option<Settings>,
+    /// A language that was set while playing: in force from the next utterance on.
+    pub next_language: Option<&'static str>,
+}
+
+/// What `flush-speech` was called with.
+pub struct Marker(String);
+
+impl WhisperStream {
+    /// READY→PAUSED: checks the settings and asks for the model; waits for nothing.
+    pub(super) fn start(&self) -> Result<(), gst::ErrorMessage> {
+        lock(&self.timeline).start(0, ClockTime::ZERO);
+        *lock(&self.input) = Input::default();
+        self.clamped.store(0, Ordering::Relaxed);
+        self.observed_delay_ms.store(0, Ordering::Relaxed);
+        lock(&self.speaker).out.reset();
+        let pace = match lock(&self.settings).pace {
+            Pace::Live => engine::Pace::Live,
+            // What upstream is will be known with the first buffer.
+            Pace::Auto | Pace::Exact => engine::Pace::Exact,
+        };
+        self.open(pace)?;
+        self.flushing.store(false, Ordering::SeqCst);
+        if lock(&self.settings).is_demo() && !self.demo_told.swap(true, Ordering::Relaxed) {
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::Settings,
+                [
+                    "No model is chosen: the bundled demo model whisper-nano runs, which knows about 450 words of \
+                     French and English. For real use set the property model to the directory of a Hugging Face \
+                     Whisper model (openai/whisper-small, say)"
+                ]
+            );
+        }
+        Ok(())
+    }
+
+    /// Releases whoever waits in the engine: FLUSH_START, PAUSED→READY. Takes no lock that a push can hold.
+    pub(super) fn release(&self) {
+        self.flushing.store(true, Ordering::SeqCst);
+        if let Some(session) = self.session() {
+            session.flush_begin();
+        }
+    }
+
+    /// FLUSH_STOP, before it goes on: forgets what was not said. Nothing is pushed until [`resume`](Self::resume).
+    pub(super) fn forget(&self) {
+        let position = self.session().map_or(0, |session| session.position());
+        lock(&self.timeline).start(position, ClockTime::ZERO);
+        lock(&self.input).flush();
+        lock(&self.speaker).flush(position);
+    }
+
+    /// FLUSH_STOP, behind it: audio is welcome again.
+    pub(super) fn resume(&self) {
+        if let Some(session) = self.session() {
+            session.flush_end();
+        }
+        self.flushing.store(false, Ordering::SeqCst);
+    }
+
+    /// PAUSED→READY, the pads being shut: ends the session; the model stays.
+    pub(super) fn stop(&self) {
+        let (session, key, was_loading) = {
+            let mut held = lock(&self.held);
+            held.number += 1;
+            held.pace = None;
+            let loading = std::mem::take(&mut held.loading);
+            (held.session.take(), held.key.clone(), loading)
+        };
+        let Some(session) = session else { return };
+        if let (Some(key), true) = (key, session.stats().loaded) {
+            self.park(key);
+        }
+        session.close();
+        if was_loading {
+            self.post_progress(
+                gst::ProgressType::Canceled,
+                "The model is not needed any more",
+            );
+        }
+        lock(&self.markers).clear();
+    }
+
+    pub(super) fn session(&self) -> Option<Arc<Session>> {
+        lock(&self.held).session.clone()
+    }
+
+    /// Settles, with the first data, on the pace that upstream asks for; brings the session.
+    pub(super) fn settled_session(&self) -> Result<Arc<Session>, gst::FlowError> {
+        if !lock(&self.input).settled {
+            let mut query = gst::query::Latency::new();
+            let answered = self.sinkpad.peer_query(&mut query);
+            let (is_live, least, _) = query.result();
+            let wanted = match lock(&self.settings).pace {
+                Pace::Exact => engine::Pace::Exact,
+                Pace::Live => engine::Pace::Live,
+                Pace::Auto if answered && is_live => engine::Pace::Live,
+                Pace::Auto => engine::Pace::Exact,
+            };
+            if lock(&self.held).pace != Some(wanted) {
+                self.open(wanted).map_err(|message| {
+                    self.post_error_message(message);
+                    gst::FlowError::Error
+                })?;
+            }
+            let mut input = lock(&self.input);
+            input.settled = true;
+            input.is_paced_live = wanted == engine::Pace::Live;
+            input.upstream_live = answered && is_live;
+            input.upstream_latency = least;
+            gst::info!(
+                CAT,
+                imp = self,
+                "pace {wanted:?}; upstream live: {is_live}, {least}"
+            );
+        }
+        let session = self.session().ok_or(gst::FlowError::Flushing)?;
+        // A flush that came between opening and storing the session has not reached it.
+        if self.is_flushing() {
+            session.flush_begin();
+            return Err(gst::FlowError::Flushing);
+        }
+        Ok(session)
+    }
+
+    fn open(&self, pace: engine::Pace) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let wanted = settings
+            .session(pace)
+            .map_err(|refusal| refused(&refusal))?;
+        let key = wanted.model.clone();
+        let number = {
+            let mut held = lock(&self.held);
+            held.number += 1;
+            held.number
+        };
+        {
+            let mut speaker = lock(&self.speaker);
+            speaker.flush_words(0);
+            speaker.session = number;
+            speaker.manner = manner(&settings, pace);
+            speaker.language = match wanted.policy.language_choice() {
+                Ok(LanguageChoice::Fixed(language)) => Some(language.code.to_string()),
+                _ => None,
+            };
+        }
+        let weak = self.obj().downgrade();
+        let listener: Listener = Arc::new(move |event| {
+            if let Some(element) = weak.upgrade() {
+                element.imp().hear(number, event);
+            }
+        });
+        let session = Session::open(wanted, listener).map_err(|err| error_message(&err))?;
+        let before = {
+            let mut held = lock(&self.held);
+            held.pace = Some(pace);
+            held.key = Some(key);
+            held.session.replace(Arc::new(session))
+        };
+        // Closed only now, so that a load under way goes on for the new one.
+        if let Some(before) = before {
+            before.close();
+        }
+        Ok(())
+    }
+
+    /// Keeps the model in memory without a session.
+    fn park(&self, key: ModelKey) {
+        let lease = match models::acquire(&key) {
+            // Shared: the living model of our own session. Anything else would be a load of its own.
+            Ok(request) if request.is_shared() => request.wait(&mut |_| {}).ok(),
+            _ => None,
+        };
+        lock(&self.held).parked = lease;
+    }
+
+    /// The session holds the model now.
+    pub(super) fn unpark(&self) {
+        let parked = lock(&self.held).parked.take();
+        drop(parked);
+    }
+
+    /// The stream's policy follows changed settings from the next utterance on.
+    pub(super) fn update_policy(&self) -> Result<(), EngineError> {
+        let policy = lock(&self.settings).policy();
+        match self.session() {
+            Some(session) => session.update(policy),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn stats(&self) -> gst::Structure {
+        let settings = lock(&self.settings).clone();
+        let stats = match self.session() {
+            Some(session) => session.stats(),
+            None => Stats::default(),
+        };
+        let clamped = self.clamped.load(Ordering::Relaxed);
+        messages::stats("whisperstream/stats", &settings, &stats, clamped)
+    }
+
+    /// Decides and delivers all said so far, in the streaming thread. `Flushing`: a flush or a stop came between.
+    pub(super) fn drain(&self) -> Result<(), gst::FlowError> {
+        let (end, fresh) = {
+            let timeline = lock(&self.timeline);
+            (timeline.end(), timeline.is_fresh())
+        };
+        if !fresh && let Some(session) = self.session() {
+            session.drain().map_err(|stopped| match stopped {
+                engine::Stopped::Flushing => gst::FlowError::Flushing,
+                engine::Stopped::Failed => gst::FlowError::Error,
+            })?;
+        }
+        lock(&self.speaker).finish(end);
+        Ok(())
+    }
+
+    /// `flush-speech`, or the event of that meaning sent to the element: any thread, returns at once.
+    pub(super) fn flush_speech_soon(&self, marker: String) {
+        lock(&self.markers).push(Marker(marker));
+        self.obj()
+            .call_async(|element| element.imp().flush_markers());
+    }
+
+    fn flush_markers(&self) {
+        // One job at a time, so that the answers come in order; it answers for all that wait by now.
+        let _turn = lock(&self.flush_turn);
+        let markers = std::mem::take(&mut *lock(&self.markers));
+        if markers.is_empty() {
+            return;
+        }
+        if let Some(session) = self.session() {
+            // Stopped by a flush, nothing is left to wait for: the answer is due all the same.
+            let _ = session.drain();
+        }
+        for Marker(marker) in markers {
+            self.flushed(&marker);
+        }
+    }
+
+    /// Says that all before `marker` is delivered.
+    pub(super) fn flushed(&self, marker: &str) {
+        let end = lock(&self.timeline).end();
+        let event = gst::Structure::builder("whisperstream/flushed")
+            .field("marker", marker)
+            .build();
+        let message = {
+            let mut speaker = lock(&self.speaker);
+            speaker.finish(end);
+            let segment = match speaker.out.segment() {
+                Some(segment) => segment.clone(),
+                None => gst::FormattedSegment::new(),
+            };
+            if speaker.out.segment().is_some() {
+                speaker.out.event(gst::event::CustomDownstream::new(event));
+            }
+            Stretch::new(&segment, end, end)
+                .structure("whisperstream/flushed", speaker.number())
+                .field("marker", marker)
+                .build()
+        };
+        self.post(message);
+    }
+
+    pub(super) fn post(&self, structure: gst::Structure) {
+        let seqnum = lock(&self.input).seqnum;
+        let message = gst::message::Element::builder(structure)
+            .src(&*self.obj())
+            .seqnum_if_some(seqnum)
+            .build();
+        // Without a bus nobody listens.
+        let _ = self.obj().post_message(message);
+    }
+
+    pub(super) fn post_progress(&self, kind: gst::ProgressType, text: &str) {
+        let message = gst::message::Progress::builder(kind, "loading", text)
+            .src(&*self.obj())
+            .build();
+        let _ = self.obj().post_message(message);
+    }
+}
+
+fn manner(settings: &Settings, pace: engine::Pace) -> Manner {
+    Manner {
+        unit: settings.unit,
+        verbatim: settings.compat == Compat::SimulStreaming,
+        live: pace == engine::Pace::Live,
+        latency: settings.latency(),
+        chunk: settings.chunk(),
+    }
+}
+
+fn refused(refusal: &Refusal) -> gst::ErrorMessage {
+    gst::error_msg!(gst::ResourceError::Settings, ["{refusal}"])
+}
+
+/// The engine's fault as an ERROR message.
+pub fn error_message(error: &EngineError) -> gst::ErrorMessage {
+    match error {
+        EngineError::Settings(_) | EngineError::Heads { .. } | EngineError::NoHeads => {
+            gst::error_msg!(gst::ResourceError::Settings, ["{error}"])
+        }
+        EngineError::Model(cause) => match **cause {
+            WhisperError::NoSuchPath(_) => {
+                gst::error_msg!(gst::ResourceError::NotFound, ["{error}"])
+            }
+            _ => gst::error_msg!(gst::ResourceError::OpenRead, ["{error}"]),
+        },
+        EngineError::Thread(_) => gst::error_msg!(gst::CoreError::Thread, ["{error}"]),
+        EngineError::Fault(_) => gst::error_msg!(gst::LibraryError::Failed, ["{error}"]),
+    }
+}

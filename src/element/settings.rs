@@ -1,0 +1,198 @@
+//! What the element can be told, and the sentences that refuse what makes no sense.
+
+use gst::ClockTime;
+
+use super::{Compat, Pace, Task, Unit};
+use crate::engine::{self, ModelKey, SessionSettings};
+use crate::policy::{self, PolicySettings, SettingsError};
+use crate::whisper::{AlignmentHead, Device, ModelSource};
+
+/// Longest `latency` or `lateness`: an hour.
+const LONGEST_MS: u32 = 3_600_000;
+
+/// The properties, as they were set; [`Settings::session`] and [`Settings::check`] say whether they make sense.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub model: Option<String>,
+    pub device: String,
+    pub task: Task,
+    pub compat: Compat,
+    pub pace: Pace,
+    pub alignment_heads: Option<String>,
+    pub unit: Unit,
+    pub latency_ms: u32,
+    pub lateness_ms: u32,
+    /// `task` and `compat` in here are not used: the enums above are.
+    pub policy: PolicySettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            model: None,
+            device: "cpu".into(),
+            task: Task::default(),
+            compat: Compat::default(),
+            pace: Pace::default(),
+            alignment_heads: None,
+            unit: Unit::default(),
+            latency_ms: 2_000,
+            lateness_ms: 0,
+            policy: PolicySettings::default(),
+        }
+    }
+}
+
+/// Why a setting is refused: value, reason and remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Policy(#[from] SettingsError),
+    #[error(
+        "model is empty; give the directory of a Whisper model, or leave the property unset for the bundled demo model"
+    )]
+    EmptyModel,
+    #[error("device {0:?} asks for CUDA, which this version cannot use yet; set device to \"cpu\"")]
+    NoCuda(String),
+    #[error("device {0:?} is unknown; set device to \"cpu\"")]
+    UnknownDevice(String),
+    #[error(
+        "alignment-heads {0:?} cannot be read at {1:?}; write layer:head pairs, comma-separated and counted from 0, such as \"2:2,3:0\", or unset the property to use the model's own"
+    )]
+    Heads(String, String),
+    #[error(
+        "{0} is {1} ms, more than an hour; it is the time that text may take, in milliseconds, usually 1000 to 10000"
+    )]
+    TooLong(&'static str, u32),
+}
+
+impl Settings {
+    pub fn latency(&self) -> ClockTime {
+        ClockTime::from_mseconds(self.latency_ms.into())
+    }
+
+    pub fn lateness(&self) -> ClockTime {
+        ClockTime::from_mseconds(self.lateness_ms.into())
+    }
+
+    pub fn chunk(&self) -> ClockTime {
+        ClockTime::from_mseconds(self.policy.min_chunk_ms.into())
+    }
+
+    /// Whether the bundled demo model is what runs.
+    pub fn is_demo(&self) -> bool {
+        self.model.is_none()
+    }
+
+    /// The policy's settings, with the enums filled in.
+    pub fn policy(&self) -> PolicySettings {
+        PolicySettings {
+            task: match self.task {
+                Task::Transcribe => policy::Task::Transcribe,
+                Task::Translate => policy::Task::Translate,
+            },
+            compat: match self.compat {
+                Compat::None => policy::Compat::None,
+                Compat::SimulStreaming => policy::Compat::SimulStreaming,
+            },
+            ..self.policy.clone()
+        }
+    }
+
+    /// What the engine is asked for; refuses the first value that makes no sense.
+    pub fn session(&self, pace: engine::Pace) -> Result<SessionSettings, Refusal> {
+        check_delay("latency", self.latency_ms)?;
+        check_delay("lateness", self.lateness_ms)?;
+        let policy = self.policy();
+        policy.check()?;
+        let source = match self.model.as_deref() {
+            None => ModelSource::Demo,
+            Some("") => return Err(Refusal::EmptyModel),
+            Some(path) => ModelSource::Path(path.into()),
+        };
+        Ok(SessionSettings {
+            model: ModelKey {
+                source,
+                device: parse_device(&self.device)?,
+            },
+            policy,
+            alignment_heads: self
+                .alignment_heads
+                .as_deref()
+                .map(parse_heads)
+                .transpose()?,
+            pace,
+        })
+    }
+}
+
+/// Refuses a `latency` or `lateness` beyond an hour.
+pub fn check_delay(name: &'static str, ms: u32) -> Result<(), Refusal> {
+    if ms > LONGEST_MS {
+        return Err(Refusal::TooLong(name, ms));
+    }
+    Ok(())
+}
+
+fn parse_device(device: &str) -> Result<Device, Refusal> {
+    match device.trim().to_ascii_lowercase().as_str() {
+        "cpu" => Ok(Device::Cpu),
+        cuda if cuda.starts_with("cuda") => Err(Refusal::NoCuda(device.into())),
+        _ => Err(Refusal::UnknownDevice(device.into())),
+    }
+}
+
+fn parse_heads(text: &str) -> Result<Vec<AlignmentHead>, Refusal> {
+    text.split(',')
+        .map(|pair| {
+            let (layer, head) = pair.split_once(':')?;
+            Some(AlignmentHead {
+                layer: layer.trim().parse().ok()?,
+                head: head.trim().parse().ok()?,
+            })
+        })
+        .zip(text.split(','))
+        .map(|(head, pair)| head.ok_or_else(|| Refusal::Heads(text.into(), pair.into())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alignment_heads_are_layer_colon_head() {
+        let heads = parse_heads("2:2, 3:0").unwrap();
+        let pairs: Vec<_> = heads.iter().map(|h| (h.layer, h.head)).collect();
+        assert_eq!(pairs, [(2, 2), (3, 0)]);
+    }
+
+    #[test]
+    fn a_wrong_head_is_named() {
+        for (text, wrong) in [("2:2,3", "\"3\""), ("", "\"\""), ("1:-1", "\"1:-1\"")] {
+            let refusal = parse_heads(text).unwrap_err().to_string();
+            assert!(refusal.contains(wrong), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn cuda_is_refused_with_the_remedy() {
+        let refusal = parse_device("cuda:1").unwrap_err().to_string();
+        assert!(
+            refusal.contains("\"cuda:1\"") && refusal.contains("\"cpu\""),
+            "{refusal}"
+        );
+        assert!(matches!(
+            parse_device("tpu"),
+            Err(Refusal::UnknownDevice(_))
+        ));
+        assert_eq!(parse_device("CPU").unwrap(), Device::Cpu);
+    }
+
+    #[test]
+    fn a_latency_of_days_is_refused() {
+        assert!(check_delay("latency", LONGEST_MS).is_ok());
+        let refusal = check_delay("latency", u32::MAX).unwrap_err().to_string();
+        assert!(refusal.contains("latency is 4294967295 ms"), "{refusal}");
+    }
+}

@@ -1,0 +1,275 @@
+//! From decided words to pieces of text: by `unit`, no later than `latency` allows.
+
+use gst::ClockTime;
+
+use super::Unit;
+use super::cues::{Cue, Cues, TimedWord, attach_punctuation};
+use super::json::Piece;
+use super::output::Output;
+use crate::policy::Samples;
+
+/// Most words of an utterance kept for its `final` message; of a longer one the newest are.
+const KEPT_WORDS: usize = 4_096;
+/// GAPs that only keep `latency` come in steps of this length.
+const GAP_STEP: ClockTime = ClockTime::from_mseconds(100);
+
+/// What one pass released, on the segment's clock.
+#[derive(Clone, Debug)]
+pub struct Timed {
+    pub words: Vec<TimedWord>,
+    pub text: String,
+    pub start: ClockTime,
+    pub end: ClockTime,
+    pub utterance: u64,
+    pub is_final: bool,
+    /// End of the audio that the pass had heard.
+    pub decided: ClockTime,
+}
+
+/// How far the passes have come, on the segment's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// No word released later starts before this.
+    pub quiet_until: ClockTime,
+    /// End of the audio that passes have covered.
+    pub heard: ClockTime,
+    /// End of the audio received.
+    pub received: ClockTime,
+}
+
+/// An utterance so far.
+#[derive(Debug, Default)]
+pub struct Utterance {
+    pub number: u64,
+    pub words: Vec<TimedWord>,
+    pub start: Option<ClockTime>,
+    pub end: ClockTime,
+    /// The oldest words are not kept any more.
+    pub truncated: bool,
+}
+
+impl Utterance {
+    fn add(&mut self, release: &Timed) {
+        self.number = release.utterance;
+        self.start.get_or_insert(release.start);
+        self.end = self.end.max(release.end);
+        self.words.extend(release.words.iter().cloned());
+        let surplus = self.words.len().saturating_sub(KEPT_WORDS);
+        if surplus > 0 {
+            self.words.drain(..surplus);
+            self.truncated = true;
+        }
+    }
+}
+
+/// How text is cut and when it must be out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    pub unit: Unit,
+    /// Text leaves as the reference prints it.
+    pub verbatim: bool,
+    pub live: bool,
+    pub latency: ClockTime,
+    pub chunk: ClockTime,
+}
+
+/// What lies behind the lock that the worker and the streaming thread share; see [`super`] for the order of locks.
+pub struct Speaker {
+    pub out: Output,
+    pub manner: Manner,
+    pub language: Option<String>,
+    pub utterance: Utterance,
+    /// Which session may speak; others are closed.
+    pub session: u64,
+    /// What lies before this position was flushed.
+    pub floor: Samples,
+    cues: Cues,
+}
+
+impl Speaker {
+    pub fn new(out: Output) -> Speaker {
+        Speaker {
+            out,
+            manner: Manner::default(),
+            language: None,
+            utterance: Utterance::default(),
+            session: 0,
+            floor: 0,
+            cues: Cues::default(),
+        }
+    }
+
+    /// Forgets what was not said yet, and the segment: FLUSH_STOP.
+    pub fn flush(&mut self, floor: Samples) {
+        self.flush_words(floor);
+        self.out.flush();
+    }
+
+    /// Forgets what was not said yet.
+    pub fn flush_words(&mut self, floor: Samples) {
+        self.floor = floor;
+        self.cues.clear();
+        self.utterance = Utterance::default();
+    }
+
+    /// Number of the present utterance.
+    pub fn number(&self) -> u64 {
+        self.utterance.number
+    }
+
+    /// Says what a pass released.
+    pub fn say(&mut self, release: &Timed) {
+        self.utterance.add(release);
+        let words = match self.manner.verbatim {
+            true => release.words.clone(),
+            false => attach_punctuation(release.words.clone()),
+        };
+        match self.manner.unit {
+            Unit::Chunk => {
+                let piece = Piece {
+                    verbatim: self.manner.verbatim.then(|| release.text.clone()),
+                    words,
+                    start: release.start,
+                    end: release.end,
+                    utterance: release.utterance,
+                    is_final: release.is_final,
+                    decided: release.decided,
+                };
+                self.push(&piece);
+            }
+            Unit::Word => {
+                let count = words.len();
+                for (n, word) in words.into_iter().enumerate() {
+                    let last = release.is_final && n + 1 == count;
+                    let (start, end) = (word.start, word.end);
+                    self.push_words(vec![word], start, end, release, last);
+                }
+            }
+            Unit::Utterance => {
+                for cue in self.cues.add(words) {
+                    self.push_cue(cue, release, false);
+                }
+                if release.is_final
+                    && let Some(cue) = self.cues.take(release.end)
+                {
+                    self.push_cue(cue, release, true);
+                }
+            }
+        }
+    }
+
+    /// The utterance is over: says what is left of it, and brings the whole.
+    pub fn end_utterance(&mut self, decided: ClockTime) -> Utterance {
+        let number = self.number();
+        if let Some(cue) = self.cues.take(decided) {
+            self.push_cue(cue, &moment(number, decided), true);
+        }
+        let next = Utterance {
+            number: number + 1,
+            ..Utterance::default()
+        };
+        std::mem::replace(&mut self.utterance, next)
+    }
+
+    /// A pass is over: covers what is certain to stay silent.
+    pub fn progress(&mut self, progress: Progress) {
+        let release = moment(self.number(), progress.heard);
+        if let Some(cue) = self.cues.quiet(progress.quiet_until) {
+            self.push_cue(cue, &release, false);
+        }
+        // Paced exactly, what leaves must not depend on how fast the input comes: there the input counts as far as
+        // passes go, and the chunk that gathers meanwhile is part of the latency.
+        let latest = match self.manner.live {
+            true => self.deadline(progress.received),
+            false => progress
+                .heard
+                .saturating_sub(self.manner.latency.saturating_sub(self.manner.chunk)),
+        };
+        if self.manner.live {
+            self.hurry(latest, &release);
+        }
+        self.cover(progress.quiet_until.min(progress.heard).max(latest));
+    }
+
+    /// Live, between passes: whatever the passes do, the output does not lag `received` by more than `latency`.
+    pub fn keep_up(&mut self, received: ClockTime) {
+        let deadline = self.deadline(received);
+        if deadline > self.out.covered() {
+            self.hurry(deadline, &moment(self.number(), received));
+            let ahead = deadline.saturating_add(GAP_STEP.min(self.manner.latency));
+            self.cover(ahead);
+        }
+    }
+
+    /// All audio up to `end` is decided: covers the rest.
+    pub fn finish(&mut self, end: ClockTime) {
+        if let Some(cue) = self.cues.take(end) {
+            self.push_cue(cue, &moment(self.number(), end), true);
+        }
+        self.out.cover(end);
+    }
+
+    fn deadline(&self, received: ClockTime) -> ClockTime {
+        received.saturating_sub(self.manner.latency)
+    }
+
+    /// Says the cue being gathered if its first word must be out by now.
+    fn hurry(&mut self, deadline: ClockTime, release: &Timed) {
+        if self.cues.start().is_some_and(|start| start < deadline)
+            && let Some(cue) = self.cues.take(deadline)
+        {
+            self.push_cue(cue, release, false);
+        }
+    }
+
+    /// A GAP to `until`, but not past a word that is decided and waits in a cue.
+    fn cover(&mut self, until: ClockTime) {
+        let until = self.cues.start().map_or(until, |start| start.min(until));
+        self.out.cover(until);
+    }
+
+    fn push_cue(&mut self, cue: Cue, release: &Timed, is_final: bool) {
+        self.push_words(cue.words, cue.start, cue.end, release, is_final);
+    }
+
+    fn push_words(
+        &mut self,
+        words: Vec<TimedWord>,
+        start: ClockTime,
+        end: ClockTime,
+        release: &Timed,
+        is_final: bool,
+    ) {
+        let verbatim = self
+            .manner
+            .verbatim
+            .then(|| words.iter().map(|word| word.text.as_str()).collect());
+        let piece = Piece {
+            words,
+            verbatim,
+            start,
+            end,
+            utterance: release.utterance,
+            is_final,
+            decided: release.decided,
+        };
+        self.push(&piece);
+    }
+
+    fn push(&mut self, piece: &Piece) {
+        self.out.text(piece, self.language.as_deref());
+    }
+}
+
+/// A release without words: what a piece that leaves on its own needs to know.
+fn moment(utterance: u64, decided: ClockTime) -> Timed {
+    Timed {
+        words: Vec::new(),
+        text: String::new(),
+        start: decided,
+        end: decided,
+        utterance,
+        is_final: false,
+        decided,
+    }
+}
