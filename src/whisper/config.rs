@@ -171,11 +171,11 @@ impl ConfigFile {
             self.max_source_positions,
             WINDOW_FRAMES,
         )?;
-        same(
-            "feature_size of preprocessor_config.json",
-            preprocessor.feature_size,
-            mel_bins,
-        )?;
+        if let Some(found) = preprocessor.feature_size.filter(|&found| found != mel_bins) {
+            return Err(format!(
+                "num_mel_bins is {mel_bins}, but preprocessor_config.json says feature_size {found}"
+            ));
+        }
         same(
             "hop_length of preprocessor_config.json",
             preprocessor.hop_length,

@@ -348,9 +348,9 @@ mod tests {
                     model.extend(more);
                 }
             }
-            assert_eq!(mel.samples(), model);
+            assert!(mel.samples() == model, "round {round}");
             if !noise.next().is_multiple_of(3) {
-                assert_eq!(mel.window(), log_mel(&model).window(), "round {round}");
+                assert!(mel.window() == log_mel(&model).window(), "round {round}");
             }
         }
     }

@@ -92,7 +92,7 @@ impl Tokenizer {
             sot_lm: id("<|startoflm|>")?,
             sot_prev: id("<|startofprev|>")?,
             // Renamed when v3 came; the published files have either.
-            no_speech: id("<|nospeech|>").or_else(|_| id("<|nocaptions|>"))?,
+            no_speech: id("<|nocaptions|>").or_else(|_| id("<|nospeech|>"))?,
             no_timestamps,
             timestamp_begin: file
                 .id("<|0.00|>")
