@@ -17,15 +17,12 @@ fn no_such() -> WhisperError {
     WhisperError::NoSuchPath("nowhere".into())
 }
 
-/// A load that waits for a word on the sender before it brings its number.
+/// A load that waits for a word on `gate` before it brings its number, or fails as told there.
 fn gated(
+    gate: mpsc::Receiver<Result<(), WhisperError>>,
     number: u32,
-) -> (
-    mpsc::Sender<Result<(), WhisperError>>,
-    impl FnOnce(&Cancel, &mut dyn FnMut(u8)) -> Result<u32, WhisperError> + Send + 'static,
-) {
-    let (open, gate) = mpsc::channel::<Result<(), WhisperError>>();
-    let load = move |cancel: &Cancel, progress: &mut dyn FnMut(u8)| {
+) -> impl FnOnce(&Cancel, &mut dyn FnMut(u8)) -> Result<u32, WhisperError> + Send + 'static {
+    move |cancel, progress| {
         progress(50);
         loop {
             cancel.check()?;
@@ -35,8 +32,7 @@ fn gated(
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(number),
             }
         }
-    };
-    (open, load)
+    }
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -50,8 +46,8 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn ten_askers_share_one_load_and_all_hear_its_progress() {
     let cache = Arc::new(Cache::<u32>::default());
-    let (open, load) = gated(7);
-    let mut requests = vec![cache.acquire(&key("a"), load).unwrap()];
+    let (open, gate) = mpsc::channel();
+    let mut requests = vec![cache.acquire(&key("a"), gated(gate, 7)).unwrap()];
     for _ in 1..10 {
         requests.push(
             cache
@@ -117,9 +113,9 @@ fn a_model_that_was_there_is_handed_over_without_progress() {
 #[test]
 fn a_failed_load_reaches_every_waiter_and_the_next_asker_tries_afresh() {
     let cache = Cache::<u32>::default();
-    let (open, load) = gated(0);
+    let (open, gate) = mpsc::channel();
     let requests = [
-        cache.acquire(&key("a"), load).unwrap(),
+        cache.acquire(&key("a"), gated(gate, 7)).unwrap(),
         cache.acquire(&key("a"), |_, _| Ok(9)).unwrap(),
     ];
     open.send(Err(no_such())).unwrap();
@@ -174,8 +170,8 @@ fn the_load_is_cancelled_when_the_last_asker_leaves_and_not_before() {
 #[test]
 fn giving_up_ends_a_wait_under_way() {
     let cache = Cache::<u32>::default();
-    let (_open, load) = gated(0);
-    let request = Arc::new(cache.acquire(&key("a"), load).unwrap());
+    let (_open, gate) = mpsc::channel();
+    let request = Arc::new(cache.acquire(&key("a"), gated(gate, 7)).unwrap());
     let waiter = Arc::clone(&request);
     let waiter = thread::spawn(move || matches!(waiter.wait(&mut |_| {}), Err(NoModel::GivenUp)));
     thread::sleep(Duration::from_millis(20));
