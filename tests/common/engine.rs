@@ -1,11 +1,12 @@
 //! Sessions on the bundled model, and ears that keep what they say.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use gstwhisperstream::engine::models::{self, Lease};
 use gstwhisperstream::engine::{Event, Listener, ModelKey, Pace, Session, SessionSettings};
 use gstwhisperstream::policy::PolicySettings;
-use gstwhisperstream::whisper::{Device, ModelSource};
+use gstwhisperstream::whisper::{Device, ModelSource, Whisper};
 
 /// Longer than anything here should take, on a machine that has other things to do.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -98,6 +99,15 @@ impl Ears {
             of_audio.map(|event| format!("{event:?}")).collect()
         })
     }
+}
+
+/// Keeps the bundled model in memory till the process ends, so that not every test loads it.
+pub fn keep_model() {
+    static KEEP: OnceLock<Lease<Whisper>> = OnceLock::new();
+    KEEP.get_or_init(|| {
+        let request = models::acquire(&demo()).unwrap();
+        request.wait(&mut |_| {}).map_err(|_| "no model").unwrap()
+    });
 }
 
 pub fn open(settings: SessionSettings) -> (Arc<Session>, Ears) {
