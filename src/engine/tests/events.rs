@@ -101,6 +101,22 @@ fn a_partial_carries_its_own_utterance_s_text_only() {
 }
 
 #[test]
+fn of_an_endless_utterance_the_end_is_kept() {
+    let long = "é".repeat(20_000);
+    let said = said(vec![
+        words(&long),
+        words(&long),
+        Outcome {
+            partial: tail(),
+            ..words(" end")
+        },
+    ]);
+    let partial = said.iter().find(|s| s.starts_with("partial")).unwrap();
+    assert!(partial.ends_with("é end\" +1"), "the newest text is gone");
+    assert!(partial.len() < 65 * 1024, "{} bytes kept", partial.len());
+}
+
+#[test]
 fn a_refused_update_is_said_and_the_session_goes_on() {
     let fake = Fake::default();
     let (session, ears) = opened(&fake, Pace::Exact);

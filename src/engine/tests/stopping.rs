@@ -97,7 +97,8 @@ fn a_flush_does_not_wait_for_a_listener_that_waits_for_the_flush() {
     session.push_silence(8_000).unwrap();
     ears.wait_for("words");
     assert!(time(|| session.flush_begin()) < AT_ONCE);
-    assert!(time(|| session.flush_end()) < AT_ONCE);
+    // It is granted 50 ms, in case it is about to end.
+    assert!(time(|| session.flush_end()) < 3 * AT_ONCE);
     release.send(()).unwrap();
     release.send(()).unwrap();
     session.push_silence(100).unwrap();
