@@ -77,6 +77,8 @@ impl Default for Timeline {
 impl Timeline {
     /// Starts a segment (or a fresh stream) at `pts`; the next sample is number `position`.
     pub fn start(&mut self, position: Samples, pts: ClockTime) {
+        // All before it is decided or flushed: no position behind the start may map to the time before it.
+        self.anchors.clear();
         self.shift = ClockTime::ZERO;
         self.position = position;
         self.jump(pts);
@@ -319,6 +321,14 @@ mod tests {
         timeline.advance(320);
         assert_eq!(timeline.join(Some(ms(11_040))), Join::Follows);
         assert_eq!(timeline.end(), ms(11_040));
+    }
+
+    #[test]
+    fn a_new_start_forgets_the_time_before() {
+        let mut timeline = heard_one_second();
+        timeline.start(16_000, ms(0));
+        assert_eq!(timeline.at_end_of(16_000), ms(0));
+        assert_eq!(timeline.at(16_000), ms(0));
     }
 
     #[test]
