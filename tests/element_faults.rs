@@ -168,7 +168,11 @@ fn caps_that_do_not_fit_are_named_with_the_remedy() {
     bench.element.set_state(gst::State::Playing).unwrap();
     bench.event(gst::event::StreamStart::new("test"));
     let caps = "audio/x-raw,format=F32LE,rate=44100,channels=2,layout=interleaved";
-    assert!(!bench.event(gst::event::Caps::new(&caps.parse().unwrap())));
+    bench.event(gst::event::Caps::new(&caps.parse().unwrap()));
+    assert_eq!(
+        bench.push(&[0; 320], ms(0)),
+        Err(gst::FlowError::NotNegotiated)
+    );
     let message = sentence(&bench.wait_for(gst::MessageType::Error));
     for part in ["44100", "F32LE", "audioconvert ! audioresample"] {
         assert!(message.contains(part), "{message}");
@@ -193,7 +197,8 @@ fn reverse_playback_is_refused() {
     let bench = Bench::new().play();
     let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
     segment.set_rate(-1.0);
-    assert!(!bench.event(gst::event::Segment::new(&segment)));
+    bench.event(gst::event::Segment::new(&segment));
+    assert!(bench.push(&[0; 320], ms(0)).is_err());
     let message = sentence(&bench.wait_for(gst::MessageType::Error));
     assert!(message.contains("rate -1"), "{message}");
     let mut seek = gst::event::Seek::builder(

@@ -39,7 +39,8 @@ fn is_loaded(element: &gst::Element) -> bool {
     stats(element).get("loaded").unwrap()
 }
 
-/// Threads of this process by the names that the engine gives.
+/// Threads of this process with the names that the engine gives; the pool of the network's arithmetic, which stays,
+/// inherits them.
 fn our_threads() -> usize {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
         return 0;
@@ -57,6 +58,7 @@ fn fifty_starts_and_stops_load_one_model_and_leave_no_thread() {
     let bench = Bench::new().set("language", "fr").play();
     wait("the model", || is_loaded(&bench.element));
     bench.stop();
+    let threads = our_threads();
     for turn in 0..50 {
         bench.element.set_state(gst::State::Playing).unwrap();
         bench.begin();
@@ -66,7 +68,7 @@ fn fifty_starts_and_stops_load_one_model_and_leave_no_thread() {
         bench.stop();
     }
     assert_eq!(models::loads() - loads, 1);
-    wait("all threads to end", || our_threads() == 0);
+    wait("all threads to end", || our_threads() <= threads);
     assert_eq!(models::resident(), 1);
     drop(bench);
     wait("the model to be freed", || models::resident() == 0);

@@ -248,7 +248,7 @@ impl WhisperStream {
             return true;
         }
         let ours = self.srcpad.pad_template_caps();
-        let theirs = self.srcpad.peer_query_caps(Some(&ours));
+        let theirs = self.srcpad.peer_query_caps(None);
         let mut caps = ours.intersect_with_mode(&theirs, gst::CapsIntersectMode::First);
         caps.truncate();
         if caps.is_empty() || Format::of(&caps).is_none() {

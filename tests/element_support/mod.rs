@@ -260,7 +260,9 @@ impl Bench {
             .build();
         let record = Record::of(&sink);
         src.link(&element.static_pad("sink").unwrap()).unwrap();
-        element.static_pad("src").unwrap().link(&sink).unwrap();
+        // Unchecked, so that caps can be refused while playing.
+        let ours = element.static_pad("src").unwrap();
+        ours.link_full(&sink, gst::PadLinkCheck::empty()).unwrap();
         src.set_active(true).unwrap();
         sink.set_active(true).unwrap();
         Bench {
@@ -372,6 +374,9 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let _ = self.element.set_state(gst::State::Null);
+        // Messages hold their element, and the element its bus.
+        self.element.set_bus(None);
+        self.bus.set_flushing(true);
     }
 }
 
