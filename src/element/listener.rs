@@ -65,7 +65,7 @@ impl WhisperStream {
                     ["{refusal}; the stream goes on as before"]
                 );
             }
-            Event::Dropped { start, samples } => self.dropped(start, samples),
+            Event::Dropped { start, samples } => self.dropped(number, start, samples),
             Event::Failed(error) => {
                 if std::mem::take(&mut lock(&self.held).loading) {
                     self.post_progress(gst::ProgressType::Error, "The model could not be loaded");
@@ -262,7 +262,7 @@ impl WhisperStream {
         }
     }
 
-    fn dropped(&self, start: Samples, samples: u64) {
+    fn dropped(&self, number: u64, start: Samples, samples: u64) {
         let timeline = lock(&self.timeline);
         let from = timeline.at(start);
         let until = timeline.at_end_of(start.saturating_add(samples));
@@ -272,11 +272,18 @@ impl WhisperStream {
             imp = self,
             "too slow: audio from {from} to {until} is dropped"
         );
-        let Some(segment) = lock(&self.input).segment.clone() else {
-            return;
-        };
-        let message = Stretch::new(&segment, from, until).structure("whisperstream/dropped", 0);
-        self.post(message.build());
+        let message = self.speaking(number, |speaker| {
+            let segment = speaker.out.segment()?;
+            let stretch = Stretch::new(segment, from, until);
+            Some(
+                stretch
+                    .structure("whisperstream/dropped", speaker.number())
+                    .build(),
+            )
+        });
+        if let Some(message) = message.flatten() {
+            self.post(message);
+        }
     }
 
     /// Stream position at which the present pass decides. Paced exactly, passes lie at multiples of the chunk; what was

@@ -12,7 +12,7 @@ use super::imp::{CAT, WhisperStream, lock};
 use super::input::Input;
 use super::messages::{self, Stretch};
 use super::settings::{Refusal, Settings};
-use super::speaker::Manner;
+use super::speaker::{Manner, Utterance};
 use super::{Compat, Pace};
 use crate::engine::models::{self, Lease};
 use crate::engine::{self, EngineError, Listener, ModelKey, Session, Stats};
@@ -174,6 +174,7 @@ impl WhisperStream {
         {
             let mut speaker = lock(&self.speaker);
             speaker.flush_words(0);
+            speaker.utterance = Utterance::default();
             speaker.session = number;
             speaker.manner = manner(&settings, pace);
             speaker.language = match wanted.policy.language_choice() {

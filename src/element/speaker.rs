@@ -109,7 +109,11 @@ impl Speaker {
     pub fn flush_words(&mut self, floor: Samples) {
         self.floor = floor;
         self.cues.clear();
-        self.utterance = Utterance::default();
+        let spoke = !self.utterance.words.is_empty();
+        self.utterance = Utterance {
+            number: self.utterance.number + u64::from(spoke),
+            ..Utterance::default()
+        };
     }
 
     /// Number of the present utterance.
