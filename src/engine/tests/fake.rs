@@ -309,8 +309,12 @@ impl<T: Send + 'static> Caller<T> {
         !self.thread.is_finished()
     }
 
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     pub fn result(self) -> T {
-        eventually("the call returns", || self.thread.is_finished());
+        eventually("the call returns", || self.is_finished());
         self.thread.join().unwrap()
     }
 }

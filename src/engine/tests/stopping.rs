@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::fake::*;
 use crate::engine::{Event, Pace, Session, Stopped, lock};
@@ -240,4 +240,54 @@ fn a_stuck_listener_delays_a_close_by_a_second_at_most() {
     let took = time(|| session.close());
     assert!(took < Duration::from_millis(1_500), "{took:?}");
     release.send(()).unwrap();
+}
+
+#[test]
+fn whatever_threads_do_to_it_at_once_a_session_neither_hangs_nor_loses_its_place() {
+    for pace in [Pace::Exact, Pace::Live] {
+        let fake = Fake::default();
+        let (session, ears) = opened(&fake, pace);
+        let end = Instant::now() + Duration::from_millis(400);
+        let threads: Vec<_> = (1..=4u32)
+            .map(|seed| {
+                let (session, fake) = (Arc::clone(&session), fake.clone());
+                Caller::new(move || {
+                    let mut random = seed;
+                    while Instant::now() < end {
+                        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        let amount = u64::from(random >> 12) % 30_000;
+                        match random >> 29 {
+                            0 => session.flush_begin(),
+                            1 | 2 => session.flush_end(),
+                            3 => drop(session.drain()),
+                            4 => fake.strings.hold_passes.store(amount % 2 == 0, Relaxed),
+                            5 => session.desk().update(settings()),
+                            _ => drop(session.push_silence(amount)),
+                        }
+                    }
+                })
+            })
+            .collect();
+        // With passes that end, nobody waits for ever.
+        eventually("all calls return", || {
+            if Instant::now() >= end {
+                fake.strings.hold_passes.store(false, Relaxed);
+            }
+            threads.iter().all(Caller::is_finished)
+        });
+        threads.into_iter().for_each(Caller::result);
+        session.flush_begin();
+        session.flush_end();
+        ears.forget();
+        let start = session.position();
+        session.push_silence(700).unwrap();
+        session.drain().unwrap();
+        let words = ears.only(&["words"]);
+        let expected = format!(" {start}-{}:0 final", start + 700);
+        assert!(
+            words.len() == 1 && words[0].ends_with(&expected),
+            "{words:?}"
+        );
+        session.close();
+    }
 }
