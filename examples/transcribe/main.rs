@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//! Transcribes any media file, URI or standard input to text, SRT, WebVTT or JSON lines.
+//!
+//!     cargo run --release --example transcribe -- interview.mp4 --format vtt --output interview.vtt
+//!
+//! It shows how to embed `whisperstream` behind `decodebin`, how to hear its messages and how to stop it.
+//!
+//! Exit status: 0 done, 1 failed (the reason is on stderr), 2 bad command line, 130 interrupted (all that was
+//! decided until then is written).
+
+mod args;
+mod failure;
+mod output;
+mod pipeline;
+mod progress;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use clap::Parser;
+use gst::prelude::*;
+
+use args::Args;
+use failure::{Failure, MissingPlugins};
+use output::Output;
+use pipeline::Transcription;
+use progress::Progress;
+
+/// How a run that did not fail came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Finished,
+    Interrupted,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(End::Finished) => ExitCode::SUCCESS,
+        Ok(End::Interrupted) => ExitCode::from(130),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<End, Failure> {
+    gst::init().map_err(|err| Failure::Setup(format!("GStreamer does not start: {err}")))?;
+    // The plugin is linked in, so this program needs no GST_PLUGIN_PATH.
+    gstwhisperstream::plugin_register_static().map_err(|err| {
+        Failure::Setup(format!("the whisperstream plugin does not register: {err}"))
+    })?;
+
+    let interrupts = count_interrupts()?;
+    let progress = Progress::new(args);
+    let output = Output::open(args.output.as_deref(), progress.clone())?;
+    let transcription = Transcription::build(args, output.clone())?;
+
+    let end = transcription
+        .start()
+        .and_then(|()| follow(&transcription, &progress, &interrupts));
+    transcription.stop();
+    progress.finish();
+    // A reader that went away (`| head`) is no failure: it has what it wanted.
+    if output.reader_left() {
+        return Ok(End::Finished);
+    }
+    output.close()?;
+    end
+}
+
+/// Reads the bus until the end, showing progress and minding interrupts.
+fn follow(
+    transcription: &Transcription,
+    progress: &Progress,
+    interrupts: &AtomicU32,
+) -> Result<End, Failure> {
+    let bus = transcription.bus();
+    let mut missing = MissingPlugins::default();
+    let mut interrupted = false;
+    loop {
+        if interrupts.load(Ordering::Relaxed) > 0 && !interrupted {
+            interrupted = true;
+            if !transcription.finish_early() {
+                return Ok(End::Interrupted);
+            }
+            progress.note("interrupted; finishing what was heard (again to stop at once)");
+        }
+        progress.show(transcription.decided(), transcription.duration());
+
+        let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) else {
+            continue;
+        };
+        match message.view() {
+            gst::MessageView::Eos(_) if interrupted => return Ok(End::Interrupted),
+            gst::MessageView::Eos(_) => return missing.check_heard(transcription.heard_audio()),
+            gst::MessageView::Error(err) => {
+                return Err(missing.explain(err, transcription.heard_audio()));
+            }
+            gst::MessageView::Warning(warning) => {
+                progress.note(&format!(
+                    "warning: {}",
+                    failure::sentence(warning.error().message())
+                ));
+            }
+            gst::MessageView::Progress(loading) => progress.say(&loading.get().2),
+            gst::MessageView::Element(element) => {
+                let Some(structure) = element.structure() else {
+                    continue;
+                };
+                missing.note(structure);
+                if structure.name() == "whisperstream/partial"
+                    && let Ok(text) = structure.get::<&str>("text")
+                {
+                    progress.say(text);
+                }
+            }
+            _ => (),
+        }
+    }
+}
+
+/// Counts Ctrl-C. The second one ends the program on the spot.
+fn count_interrupts() -> Result<Arc<AtomicU32>, Failure> {
+    let count = Arc::new(AtomicU32::new(0));
+    let counter = count.clone();
+    ctrlc::set_handler(move || {
+        if counter.fetch_add(1, Ordering::Relaxed) > 0 {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|err| Failure::Setup(format!("Ctrl-C cannot be handled: {err}")))?;
+    Ok(count)
+}
