@@ -15,7 +15,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for message in bus.iter_timed(gst::ClockTime::NONE) {
         match message.view() {
             gst::MessageView::Element(_) if message.has_name("whisperstream/words") => {
-                let structure = message.structure().ok_or("an element message has a structure")?;
+                let structure = message
+                    .structure()
+                    .ok_or("an element message has a structure")?;
                 for word in structure.get::<gst::ArrayRef>("words")?.iter() {
                     let word = word.get::<gst::Structure>()?;
                     let start = gst::ClockTime::from_nseconds(word.get("start")?);

@@ -63,8 +63,9 @@ fn play(recording: &Path, language: &str, captions: &PathBuf) -> Result<(), Fail
 }
 
 fn build(recording: &Path, language: &str, captions: &Path) -> Result<gst::Pipeline, Failure> {
+    // A caption cannot take longer than `latency` to appear. Nothing else waits for it here, so let it be a long one.
     let description = "filesrc name=recording ! wavparse ! audioconvert ! audioresample ! clocksync \
-         ! whisperstream name=whisper interim=true pace=live unit=utterance \
+         ! whisperstream name=whisper interim=true pace=live unit=utterance latency=7000 \
          ! webvttenc ! filesink name=captions async=false";
     let pipeline = gst::parse::launch(description)?
         .downcast::<gst::Pipeline>()

@@ -17,10 +17,10 @@ mod progress;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use gst::prelude::*;
+use signal_hook::{consts::SIGINT, flag};
 
 use args::Args;
 use failure::{Failure, MissingPlugins};
@@ -53,7 +53,7 @@ fn run(args: &Args) -> Result<End, Failure> {
         Failure::Setup(format!("the whisperstream plugin does not register: {err}"))
     })?;
 
-    let interrupts = count_interrupts()?;
+    let interrupts = watch_interrupts()?;
     let progress = Progress::new(args);
     let output = Output::open(args.output.as_deref(), progress.clone())?;
     let transcription = Transcription::build(args, output.clone())?;
@@ -75,13 +75,13 @@ fn run(args: &Args) -> Result<End, Failure> {
 fn follow(
     transcription: &Transcription,
     progress: &Progress,
-    interrupts: &AtomicU32,
+    interrupts: &AtomicBool,
 ) -> Result<End, Failure> {
     let bus = transcription.bus();
     let mut missing = MissingPlugins::default();
     let mut interrupted = false;
     loop {
-        if interrupts.load(Ordering::Relaxed) > 0 && !interrupted {
+        if !interrupted && interrupts.load(Ordering::Relaxed) {
             interrupted = true;
             if !transcription.finish_early() {
                 return Ok(End::Interrupted);
@@ -122,15 +122,12 @@ fn follow(
     }
 }
 
-/// Counts Ctrl-C. The second one ends the program on the spot.
-fn count_interrupts() -> Result<Arc<AtomicU32>, Failure> {
-    let count = Arc::new(AtomicU32::new(0));
-    let counter = count.clone();
-    ctrlc::set_handler(move || {
-        if counter.fetch_add(1, Ordering::Relaxed) > 0 {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|err| Failure::Setup(format!("Ctrl-C cannot be handled: {err}")))?;
-    Ok(count)
+/// Set by Ctrl-C. The second one ends the program on the spot.
+fn watch_interrupts() -> Result<Arc<AtomicBool>, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    // In this order: the handlers run in the order in which they were registered.
+    flag::register_conditional_shutdown(SIGINT, 130, interrupted.clone())
+        .and_then(|_| flag::register(SIGINT, interrupted.clone()))
+        .map_err(|err| Failure::Setup(format!("Ctrl-C cannot be handled: {err}")))?;
+    Ok(interrupted)
 }

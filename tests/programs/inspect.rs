@@ -36,6 +36,14 @@ fn inspected() -> String {
 
 #[test]
 fn the_element_is_as_its_snapshot_says() {
+    let version = run(Command::new("gst-inspect-1.0").arg("--version")).ok();
+    if !version.text().contains(" 1.22.") {
+        eprintln!(
+            "SKIPPED: the snapshot is of GStreamer 1.22's way to put it, here is {}",
+            version.text()
+        );
+        return;
+    }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/gst-inspect.txt");
     let inspected = inspected();
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
@@ -51,29 +59,29 @@ fn the_element_is_as_its_snapshot_says() {
     );
 }
 
-/// Every property of ours has a unit, a default and when it may change in its description.
 #[test]
 fn the_readme_lists_every_property() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
+    let listed: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .collect();
     let inspected = inspected();
     let (_, properties) = inspected.split_once("Element Properties:").unwrap();
-    let names = properties
+    let names: Vec<&str> = properties
         .lines()
-        // Two spaces, the name, padding, a colon: a property. Deeper lines are its details.
+        // Two spaces, the name, a colon: a property. Lines that start further in are its details.
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| Some(line.split_once(':')?.0.trim()))
-        .filter(|name| !["name", "parent", "qos"].contains(name));
-    let mut count = 0;
+        .filter(|name| !["name", "parent"].contains(name))
+        .collect();
+    assert!(names.len() >= 20, "only {names:?} found in\n{properties}");
     for name in names {
+        let name = format!("`{name}`");
         assert!(
-            readme.contains(&format!("| `{name}`")) || readme.contains(&format!("`{name}` ")),
-            "the README lists no property {name:?}"
+            listed.iter().any(|cell| cell.contains(&name)),
+            "the README's table lists no property {name}"
         );
-        count += 1;
     }
-    assert!(
-        count >= 20,
-        "only {count} properties found in\n{properties}"
-    );
 }
