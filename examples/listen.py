@@ -20,7 +20,7 @@ while message := bus.timed_pop(Gst.CLOCK_TIME_NONE):
     if message.type == Gst.MessageType.EOS:
         break
     if message.type == Gst.MessageType.ERROR:
-        sys.exit(message.parse_error().gerror.message)
+        sys.exit("{0} ({1})".format(*message.parse_error()))
     structure = message.get_structure()
     if structure and structure.get_name() == "whisperstream/words":
         print(structure.get_value("timestamp") / Gst.SECOND, structure.get_string("text"), flush=True)

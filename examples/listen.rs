@@ -24,7 +24,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     println!("{start:.2} {}", word.get::<&str>("text")?);
                 }
             }
-            gst::MessageView::Error(err) => return Err(err.error().message().into()),
+            gst::MessageView::Error(err) => {
+                return Err(format!("{} ({:?})", err.error(), err.debug()).into());
+            }
             gst::MessageView::Eos(_) => break,
             _ => (),
         }

@@ -94,7 +94,9 @@ fn wait_until_loaded(bus: &gst::Bus) -> Result<(), Failure> {
             {
                 return Ok(());
             }
-            gst::MessageView::Error(err) => return Err(err.error().message().into()),
+            gst::MessageView::Error(err) => {
+                return Err(format!("{} ({:?})", err.error(), err.debug()).into());
+            }
             _ => (),
         }
     }
@@ -105,7 +107,9 @@ fn listen(bus: &gst::Bus, screen: &mut Screen) -> Result<(), Failure> {
     for message in bus.iter_timed(ClockTime::NONE) {
         match message.view() {
             gst::MessageView::Eos(_) => return Ok(()),
-            gst::MessageView::Error(err) => return Err(err.error().message().into()),
+            gst::MessageView::Error(err) => {
+                return Err(format!("{} ({:?})", err.error(), err.debug()).into());
+            }
             gst::MessageView::Element(element) => {
                 let Some(structure) = element.structure() else {
                     continue;

@@ -4,6 +4,8 @@
 
 use std::io;
 
+use gst::prelude::*;
+
 use crate::End;
 
 #[derive(Debug)]
@@ -92,7 +94,7 @@ impl MissingPlugins {
         let error = err.error();
         if error.matches(gst::StreamError::TypeNotFound) {
             return Failure::Pipeline(
-                "the input is no media format that GStreamer knows; raw samples need a pipeline that names their format \
+                "the input is empty, or no media format that GStreamer knows; raw samples need a pipeline that names their format \
                  (see the README)"
                     .into(),
             );
@@ -100,7 +102,7 @@ impl MissingPlugins {
         if !heard_audio && error.matches(gst::CoreError::MissingPlugin) {
             return Failure::NoAudio;
         }
-        Failure::Pipeline(sentence(error.message()))
+        Failure::Pipeline(reason(err.src(), error.message(), err.debug().as_deref()))
     }
 
     /// At the end of the stream: fine if there was something to hear.
@@ -128,7 +130,13 @@ fn package_for(media_type: &str) -> &'static str {
     }
 }
 
-/// A message without the line breaks some elements put in.
-pub fn sentence(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+/// What an ERROR or WARNING is about, on one line. `whisperstream` has its reasons in the details, below the line that
+/// says where in the code they arose; other elements have them in the message.
+pub fn reason(source: Option<&gst::Object>, message: &str, details: Option<&str>) -> String {
+    let is_ours = source
+        .and_then(|source| source.downcast_ref::<gst::Element>()?.factory())
+        .is_some_and(|factory| factory.name() == "whisperstream");
+    let details = details.and_then(|details| Some(details.split_once('\n')?.1));
+    let reason = details.filter(|_| is_ours).unwrap_or(message);
+    reason.split_whitespace().collect::<Vec<_>>().join(" ")
 }

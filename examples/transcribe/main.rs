@@ -102,7 +102,11 @@ fn follow(
             gst::MessageView::Warning(warning) => {
                 progress.note(&format!(
                     "warning: {}",
-                    failure::sentence(warning.error().message())
+                    failure::reason(
+                        warning.src(),
+                        warning.error().message(),
+                        warning.debug().as_deref()
+                    )
                 ));
             }
             gst::MessageView::Progress(loading) => progress.say(&loading.get().2),

@@ -69,6 +69,7 @@ fn the_readme_lists_every_property() {
         .collect();
     let inspected = inspected();
     let (_, properties) = inspected.split_once("Element Properties:").unwrap();
+    let properties = properties.split("\nElement ").next().unwrap();
     let names: Vec<&str> = properties
         .lines()
         // Two spaces, the name, a colon: a property. Lines that start further in are its details.

@@ -2,6 +2,8 @@
 
 //! Cues through the system's own subtitle encoders.
 
+use std::path::Path;
+
 use crate::runner::*;
 
 /// A cue's start and end in seconds, and its text.
@@ -26,13 +28,13 @@ fn cues(file: &str) -> Vec<Cue> {
         .collect()
 }
 
-fn encode(recording: &str, language: &str, encoder: &str) -> String {
+fn encode(recording: &Path, language: &str, encoder: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("subtitles");
     run(&mut launch(&format!(
         "filesrc location={} ! wavparse ! audioconvert ! audioresample ! whisperstream language={language} \
          unit=utterance ! {encoder} ! filesink location={}",
-        audio(recording).display(),
+        recording.display(),
         out.display()
     )))
     .ok();
@@ -40,10 +42,10 @@ fn encode(recording: &str, language: &str, encoder: &str) -> String {
 }
 
 #[track_caller]
-fn assert_readable(file: &str, recording: &str) {
+fn assert_readable(file: &str, spoken: &[String]) {
     let cues = cues(file);
     let heard: Vec<String> = cues.iter().flat_map(|(_, _, text)| words(text)).collect();
-    assert_heard(&heard, &spoken(recording));
+    assert_heard(&heard, spoken);
     // Pauses of less than a second do not make a cue of one word each.
     assert!(cues.len() <= heard.len() / 2, "{file}");
     for (start, end, _) in &cues {
@@ -59,14 +61,14 @@ fn assert_readable(file: &str, recording: &str) {
 
 #[test]
 fn webvtt_is_readable() {
-    let file = encode(FRENCH, "fr", "webvttenc");
+    let file = encode(&opening(), "fr", "webvttenc");
     assert!(file.starts_with("WEBVTT\n"), "{file}");
-    assert_readable(&file, FRENCH);
+    assert_readable(&file, &spoken_opening());
 }
 
 #[test]
 fn subrip_is_readable() {
-    let file = encode(ENGLISH, "en", "srtenc");
+    let file = encode(&audio(ENGLISH), "en", "srtenc");
     assert!(file.starts_with("1\n"), "{file}");
-    assert_readable(&file, ENGLISH);
+    assert_readable(&file, &spoken(ENGLISH));
 }

