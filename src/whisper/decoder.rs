@@ -3,9 +3,10 @@
 use candle_core::{Device, Tensor};
 
 use super::config::ModelConfig;
-use super::ops::{Attended, Linear, Mlp, Norm, attention};
+use super::kernels::{self, KeyValues};
+use super::ops::{Linear, Mlp, Norm, attention, remember, values};
 use super::weights::Weights;
-use super::{Cancel, WhisperError};
+use super::{Cancel, WINDOW_FRAMES, WhisperError};
 
 pub struct TextDecoder {
     /// `[vocab, d]`, also the projection to the vocabulary.
@@ -33,10 +34,10 @@ struct Layer {
 
 /// What one layer remembers of a running pass.
 pub struct LayerCache {
-    /// Keys `[d, 1500]` and values `[1500, d]` of the window.
-    cross: (Tensor, Tensor),
-    /// Keys `[d, tokens]` and values `[tokens, d]` of the tokens fed so far.
-    own: Option<(Tensor, Tensor)>,
+    /// Of the window.
+    cross: KeyValues,
+    /// Of the tokens fed so far.
+    own: KeyValues,
 }
 
 impl TextDecoder {
@@ -65,10 +66,15 @@ impl TextDecoder {
     ) -> Result<Vec<LayerCache>, WhisperError> {
         let caches = self.layers.iter().map(|layer| {
             cancel.check()?;
-            let keys = layer.cross_k.forward_transposed(encoded)?;
-            let values = layer.cross_v.forward(encoded)?;
-            let cross = (keys, values);
-            Ok(LayerCache { cross, own: None })
+            let (k, v) = (
+                layer.cross_k.forward(encoded)?,
+                layer.cross_v.forward(encoded)?,
+            );
+            let width = encoded.dim(1)? / layer.heads;
+            let mut cross = KeyValues::new(WINDOW_FRAMES, layer.heads, width);
+            remember(&mut cross, &k, &v)?;
+            let own = KeyValues::new(self.positions.dim(0)?, layer.heads, width);
+            Ok(LayerCache { cross, own })
         });
         caches.collect()
     }
@@ -103,8 +109,9 @@ impl TextDecoder {
         let x = self
             .norm
             .forward(&states.narrow(0, row, 1)?.contiguous()?)?;
-        let logits = x.matmul(&self.embedding.t()?)?;
-        Ok(logits.flatten_all()?.to_vec1()?)
+        values(&x, |x| {
+            values(&self.embedding, |w| kernels::linear(x, w, x.len(), &[]))
+        })?
     }
 }
 
@@ -142,22 +149,13 @@ impl Layer {
     ) -> Result<(Tensor, Vec<f32>), WhisperError> {
         let h = self.norm.forward(x)?;
         let q = self.q.forward(&h)?;
-        let (kt, v) = (self.k.forward_transposed(&h)?, self.v.forward(&h)?);
-        let (kt, v) = match cache.own.take() {
-            Some((old_kt, old_v)) => (
-                Tensor::cat(&[&old_kt, &kt], 1)?,
-                Tensor::cat(&[&old_v, &v], 0)?,
-            ),
-            None => (kt, v),
-        };
-        let attended = attention(&q, &kt, &v, self.heads, true, &[])?;
-        cache.own = Some((kt, v));
-        let x = (x + self.o.forward(&attended.values)?)?;
+        remember(&mut cache.own, &self.k.forward(&h)?, &self.v.forward(&h)?)?;
+        let (attended, _) = attention(&q, &cache.own, true, &[])?;
+        let x = self.o.forward_and_add(&attended, x)?;
 
         let q = self.cross_q.forward(&self.cross_norm.forward(&x)?)?;
-        let (kt, v) = &cache.cross;
-        let Attended { values, weights } = attention(&q, kt, v, self.heads, false, want)?;
-        let x = (x + self.cross_o.forward(&values)?)?;
+        let (attended, weights) = attention(&q, &cache.cross, false, want)?;
+        let x = self.cross_o.forward_and_add(&attended, &x)?;
         Ok((self.mlp.forward(&x)?, weights))
     }
 }

@@ -3,7 +3,8 @@
 use candle_core::Tensor;
 
 use super::config::ModelConfig;
-use super::ops::{Conv, Linear, Mlp, Norm, attention};
+use super::kernels::KeyValues;
+use super::ops::{Conv, Linear, Mlp, Norm, attention, remember, values};
 use super::weights::Weights;
 use super::{Cancel, WINDOW_FRAMES, WINDOW_MEL_FRAMES, WhisperError};
 
@@ -66,7 +67,7 @@ impl Encoder {
         }
         let x = self.conv1.forward_gelu(&time_major)?;
         cancel.check()?;
-        let x = self.conv2.forward_gelu(&x.flatten_all()?.to_vec1()?)?;
+        let x = values(&x, |x| self.conv2.forward_gelu(x))??;
         let mut x = (x + &self.positions)?;
         for layer in &self.layers {
             x = layer.forward(&x, cancel)?;
@@ -98,13 +99,12 @@ impl Layer {
     fn forward(&self, x: &Tensor, cancel: &Cancel) -> Result<Tensor, WhisperError> {
         cancel.check()?;
         let h = self.norm.forward(x)?;
-        let (q, kt, v) = (
-            self.q.forward(&h)?,
-            self.k.forward_transposed(&h)?,
-            self.v.forward(&h)?,
-        );
-        let attended = attention(&q, &kt, &v, self.heads, false, &[])?;
-        let x = (x + self.o.forward(&attended.values)?)?;
+        let q = self.q.forward(&h)?;
+        let mut kv = KeyValues::new(WINDOW_FRAMES, self.heads, x.dim(1)? / self.heads);
+        remember(&mut kv, &self.k.forward(&h)?, &self.v.forward(&h)?)?;
+        cancel.check()?;
+        let (attended, _) = attention(&q, &kv, false, &[])?;
+        let x = self.o.forward_and_add(&attended, x)?;
         cancel.check()?;
         self.mlp.forward(&x)
     }

@@ -10,6 +10,7 @@ mod decoder;
 mod demo;
 mod encoder;
 pub mod error;
+mod kernels;
 pub mod languages;
 mod load;
 pub mod mel;

@@ -1,14 +1,16 @@
 //! The layers that encoder and decoder are made of.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor};
 
 use super::WhisperError;
+use super::kernels::{self, KeyValues};
 use super::weights::Weights;
 
 /// `x Wᵀ + b`; `w` is `[out, in]`.
 pub struct Linear {
     w: Tensor,
-    b: Option<Tensor>,
+    /// Empty where the layer has none.
+    b: Vec<f32>,
 }
 
 impl Linear {
@@ -20,8 +22,8 @@ impl Linear {
     ) -> Result<Linear, WhisperError> {
         let w = weights.tensor(&format!("{name}.weight"), &[output, input])?;
         let b = match bias {
-            true => Some(weights.tensor(&format!("{name}.bias"), &[output])?),
-            false => None,
+            true => weights.values(&format!("{name}.bias"), &[output])?,
+            false => Vec::new(),
         };
         Ok(Linear { w, b })
     }
@@ -40,34 +42,93 @@ impl Linear {
         }
         Ok(Linear {
             w: Tensor::from_vec(w, (output, input), &Device::Cpu)?,
-            b: Some(Tensor::from_vec(b, output, &Device::Cpu)?),
+            b,
         })
     }
 
     /// `[rows, in]` to `[rows, out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
-        let y = x.matmul(&self.w.t()?)?;
-        Ok(match &self.b {
-            Some(b) => y.broadcast_add(b)?,
-            None => y,
+        self.apply(x, |y, bias| {
+            if !bias.is_empty() {
+                kernels::add_bias(y, bias);
+            }
         })
     }
 
-    /// `[rows, in]` to `[out, rows]`, for a layer without bias.
-    pub fn forward_transposed(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
-        Ok(self.w.matmul(&x.t()?)?)
+    /// `residual + x Wᵀ + b`.
+    pub fn forward_and_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, WhisperError> {
+        values(residual, |residual| {
+            self.apply(x, |y, bias| kernels::add_bias_and(y, bias, residual))
+        })?
     }
 
     /// `gelu(x Wᵀ + b)`, with the exact (erf) GELU.
     pub fn forward_gelu(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
-        Ok(self.forward(x)?.gelu_erf()?)
+        self.apply(x, kernels::bias_gelu)
+    }
+
+    /// `x Wᵀ`, then `finish(product, bias)` on it in place.
+    fn apply(
+        &self,
+        x: &Tensor,
+        finish: impl Fn(&mut [f32], &[f32]),
+    ) -> Result<Tensor, WhisperError> {
+        let (rows, input) = x.dims2()?;
+        let output = self.w.dim(0)?;
+        if rows > FEW_ROWS {
+            // A matrix product that packs its operands.
+            let y = x.matmul(&self.w.t()?)?;
+            y.inplace_op1(&Finish(|y: &mut [f32]| finish(y, &self.b)))?;
+            return Ok(y);
+        }
+        let product = |x: &[f32], w: &[f32]| kernels::linear(x, w, input, &[]);
+        let mut y = values(x, |x| values(&self.w, |w| product(x, w)))??;
+        finish(&mut y, &self.b);
+        Ok(Tensor::from_vec(y, (rows, output), &Device::Cpu)?)
+    }
+}
+
+/// Up to so many rows a product is bound by reading the weights.
+const FEW_ROWS: usize = 16;
+
+/// Something done to a tensor's values where they are.
+struct Finish<F>(F);
+
+impl<F: Fn(&mut [f32])> InplaceOp1 for Finish<F> {
+    fn name(&self) -> &'static str {
+        "finish"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let CpuStorage::F32(values) = storage else {
+            candle_core::bail!("the network computes in f32");
+        };
+        let range = layout.contiguous_offsets();
+        match range.and_then(|(start, end)| values.get_mut(start..end)) {
+            Some(values) => (self.0)(values),
+            None => candle_core::bail!("the values do not lie behind one another"),
+        }
+        Ok(())
+    }
+}
+
+/// Lends the values of a contiguous f32 tensor.
+pub fn values<R>(x: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R, WhisperError> {
+    let (storage, layout) = x.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else {
+        return Err(candle_core::Error::Msg("the values are not in memory".into()).into());
+    };
+    let range = layout.contiguous_offsets();
+    match range.and_then(|(start, end)| storage.as_slice::<f32>().ok()?.get(start..end)) {
+        Some(values) => Ok(f(values)),
+        None => Err(candle_core::Error::Msg("the values do not lie in one piece".into()).into()),
     }
 }
 
 /// Layer normalisation over the last dimension.
 pub struct Norm {
-    w: Tensor,
-    b: Tensor,
+    w: Vec<f32>,
+    b: Vec<f32>,
 }
 
 impl Norm {
@@ -75,18 +136,14 @@ impl Norm {
 
     pub fn load(weights: &mut Weights, name: &str, d: usize) -> Result<Norm, WhisperError> {
         Ok(Norm {
-            w: weights.tensor(&format!("{name}.weight"), &[d])?,
-            b: weights.tensor(&format!("{name}.bias"), &[d])?,
+            w: weights.values(&format!("{name}.weight"), &[d])?,
+            b: weights.values(&format!("{name}.bias"), &[d])?,
         })
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
-        Ok(candle_nn::ops::layer_norm(
-            x,
-            &self.w,
-            &self.b,
-            Self::EPSILON,
-        )?)
+        let norm = |x: &[f32]| kernels::layer_norm(x, &self.w, &self.b, Self::EPSILON);
+        Ok(Tensor::from_vec(values(x, norm)?, x.dims(), &Device::Cpu)?)
     }
 }
 
@@ -113,7 +170,7 @@ impl Mlp {
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
         let hidden = self.fc1.forward_gelu(&self.norm.forward(x)?)?;
-        Ok((x + self.fc2.forward(&hidden)?)?)
+        self.fc2.forward_and_add(&hidden, x)
     }
 }
 
@@ -136,10 +193,9 @@ impl Conv {
     ) -> Result<Conv, WhisperError> {
         let w = weights.tensor(&format!("{name}.weight"), &[output, input, Self::TAPS])?;
         let w = w.transpose(1, 2)?.contiguous()?;
-        let b = weights.tensor(&format!("{name}.bias"), &[output])?;
         let linear = Linear {
             w: w.reshape((output, Self::TAPS * input))?,
-            b: Some(b),
+            b: weights.values(&format!("{name}.bias"), &[output])?,
         };
         Ok(Conv {
             linear,
@@ -151,67 +207,34 @@ impl Conv {
     /// `[frames, in]`, row-major, to `gelu(conv(x))`, `[frames / stride, out]`.
     pub fn forward_gelu(&self, x: &[f32]) -> Result<Tensor, WhisperError> {
         let c = self.input;
-        let mut padded = vec![0f32; c];
+        let mut padded = Vec::with_capacity(x.len() + 2 * c);
+        padded.resize(c, 0f32);
         padded.extend_from_slice(x);
-        padded.resize(padded.len() + c, 0.0);
+        padded.resize(x.len() + 2 * c, 0.0);
         // Time-major, the three frames that one output sees lie behind one another.
         let windows = padded.windows(Self::TAPS * c).step_by(self.stride * c);
-        let columns: Vec<f32> = windows.flatten().copied().collect();
+        let mut columns = Vec::with_capacity(Self::TAPS * x.len() / self.stride);
+        windows.for_each(|window| columns.extend_from_slice(window));
         let frames = columns.len() / (Self::TAPS * c);
         let columns = Tensor::from_vec(columns, (frames, Self::TAPS * c), &Device::Cpu)?;
         self.linear.forward_gelu(&columns)
     }
 }
 
-/// What attention returns: the values, `[rows, d]`, and the rows of the heads asked for.
-pub struct Attended {
-    pub values: Tensor,
-    /// softmax(q·k), `[want, rows, keys]`, row-major.
-    pub weights: Vec<f32>,
-}
-
-/// Attention of `q` `[rows, d]` (scaled already) over keys `kt` `[d, keys]` and values `v` `[keys, d]`,
-/// in `heads` heads. `causal`: row i sees only the first `keys - rows + i + 1` keys.
-/// `want`: the heads whose weights are returned too.
+/// Attention of `q` `[rows, d]` (scaled already) over `kv`; see [`kernels::attend`].
+/// Returns the values, `[rows, d]`, and the weights of the heads in `want`.
 pub fn attention(
     q: &Tensor,
-    kt: &Tensor,
-    v: &Tensor,
-    heads: usize,
+    kv: &KeyValues,
     causal: bool,
     want: &[usize],
-) -> Result<Attended, WhisperError> {
-    let (rows, d) = q.dims2()?;
-    let keys = kt.dim(D::Minus1)?;
-    let width = d / heads;
-    let q = q
-        .reshape((rows, heads, width))?
-        .transpose(0, 1)?
-        .contiguous()?;
-    let kt = kt.reshape((heads, width, keys))?;
-    let v = v
-        .reshape((keys, heads, width))?
-        .transpose(0, 1)?
-        .contiguous()?;
-    let mut scores = q.matmul(&kt)?;
-    if causal && rows > 1 {
-        let mask: Vec<f32> = (0..rows)
-            .flat_map(|row| {
-                let seen = keys - rows + row + 1;
-                (0..keys).map(move |key| if key < seen { 0.0 } else { f32::NEG_INFINITY })
-            })
-            .collect();
-        let mask = Tensor::from_vec(mask, (1, rows, keys), &Device::Cpu)?;
-        scores = scores.broadcast_add(&mask)?;
-    }
-    let scores = candle_nn::ops::softmax_last_dim(&scores)?;
-    let mut weights = Vec::with_capacity(want.len() * rows * keys);
-    for &head in want {
-        weights.extend(scores.get(head)?.flatten_all()?.to_vec1::<f32>()?);
-    }
-    let values = scores.matmul(&v)?.transpose(0, 1)?.contiguous()?;
-    Ok(Attended {
-        values: values.reshape((rows, d))?,
-        weights,
-    })
+) -> Result<(Tensor, Vec<f32>), WhisperError> {
+    let attended = values(q, |q| kernels::attend(q, kv, causal, want))?;
+    let values = Tensor::from_vec(attended.values, q.dims(), &Device::Cpu)?;
+    Ok((values, attended.weights))
+}
+
+/// Packs keys and values `[rows, d]` behind those of `kv`.
+pub fn remember(kv: &mut KeyValues, k: &Tensor, v: &Tensor) -> Result<(), WhisperError> {
+    values(k, |k| values(v, |v| kv.push(k, v)))?
 }

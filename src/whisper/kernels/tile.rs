@@ -1,0 +1,196 @@
+//! The inner products: blocks of a matrix product in registers, and rows of weights against few inputs.
+
+use super::simd::{Kernel, Simd};
+
+/// Rows of a register tile. With 4 vectors a row: 24 accumulators of AVX-512's 32 registers; with 2, 12 of 16.
+const ROWS: usize = 6;
+
+/// A matrix in memory that is walked by rows.
+#[derive(Clone, Copy)]
+pub struct View<P> {
+    pub start: P,
+    /// Values from one row to the next.
+    pub stride: usize,
+}
+
+/// `c (+)= a b` for `a` `[rows, k]`, `b` `[k, columns]`, `c` `[rows, columns]`; `columns` is a multiple of 16.
+///
+/// # Safety
+/// As [`Simd`]'s; the views must be good for those shapes.
+#[inline(always)]
+pub unsafe fn product<S: Simd>(
+    (rows, k, columns): (usize, usize, usize),
+    a: View<*const f32>,
+    b: View<*const f32>,
+    c: View<*mut f32>,
+    accumulate: bool,
+) {
+    // SAFETY: every tile lies inside the shapes.
+    unsafe {
+        let mut column = 0;
+        while column < columns {
+            // Four vectors of 16 lanes where they fit; two of 8, or one of 16, always do.
+            let wide = S::LANES == 16 && columns - column >= 64;
+            let b = View {
+                start: b.start.add(column),
+                ..b
+            };
+            let mut row = 0;
+            while row < rows {
+                let a = View {
+                    start: a.start.add(row * a.stride),
+                    ..a
+                };
+                let c = View {
+                    start: c.start.add(row * c.stride + column),
+                    ..c
+                };
+                let height = ROWS.min(rows - row);
+                match (wide, S::LANES) {
+                    (true, _) => tiles::<S, 4>(height, k, a, b, c, accumulate),
+                    (_, 16) => tiles::<S, 1>(height, k, a, b, c, accumulate),
+                    _ => tiles::<S, 2>(height, k, a, b, c, accumulate),
+                }
+                row += height;
+            }
+            column += if wide { 64 } else { 16 };
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tiles<S: Simd, const C: usize>(
+    height: usize,
+    k: usize,
+    a: View<*const f32>,
+    b: View<*const f32>,
+    c: View<*mut f32>,
+    accumulate: bool,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match height {
+            1 => tile::<S, 1, C>(k, a, b, c, accumulate),
+            2 => tile::<S, 2, C>(k, a, b, c, accumulate),
+            3 => tile::<S, 3, C>(k, a, b, c, accumulate),
+            4 => tile::<S, 4, C>(k, a, b, c, accumulate),
+            5 => tile::<S, 5, C>(k, a, b, c, accumulate),
+            _ => tile::<S, ROWS, C>(k, a, b, c, accumulate),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const C: usize>(
+    k: usize,
+    a: View<*const f32>,
+    b: View<*const f32>,
+    c: View<*mut f32>,
+    accumulate: bool,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [[S::splat(0.0); C]; R];
+        if accumulate {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::load(c.start.add(r * c.stride + i * S::LANES));
+                }
+            }
+        }
+        for k in 0..k {
+            let mut columns = [S::splat(0.0); C];
+            for (i, column) in columns.iter_mut().enumerate() {
+                *column = S::load(b.start.add(k * b.stride + i * S::LANES));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let x = S::splat(*a.start.add(r * a.stride + k));
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = x.mul_add(column, *sum);
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (i, sum) in sums.iter().enumerate() {
+                sum.store(c.start.add(r * c.stride + i * S::LANES));
+            }
+        }
+    }
+}
+
+/// `to[m][n] = x[m] · w[n] (+ bias[n])` for some consecutive rows `w` of a weight matrix, and few rows `x`:
+/// bound by reading `w`, which is read once.
+pub struct Dots<'a> {
+    /// `[rows, k]`
+    pub x: &'a [f32],
+    /// `[n, k]`
+    pub w: &'a [f32],
+    pub k: usize,
+    /// `[n]`, or empty.
+    pub bias: &'a [f32],
+    /// `[n, rows]`: one row of `w` after the other.
+    pub to: &'a mut [f32],
+}
+
+impl Kernel for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Dots { x, w, k, bias, to } = self;
+        let rows = x.len() / k;
+        let quads = w.chunks_exact(4 * k);
+        let rest = quads.remainder();
+        for (i, quad) in quads.enumerate() {
+            for (m, x) in x.chunks_exact(k).enumerate() {
+                // SAFETY: `quad` is four rows of k values, `x` one.
+                let sums = unsafe { dots::<S, 4>(x, quad, k) };
+                for (j, sum) in sums.into_iter().enumerate() {
+                    put(to, bias, 4 * i + j, (m, rows), sum);
+                }
+            }
+        }
+        let done = w.len() / k / 4 * 4;
+        for (i, w) in rest.chunks_exact(k).enumerate() {
+            for (m, x) in x.chunks_exact(k).enumerate() {
+                // SAFETY: both are one row of k values.
+                let [sum] = unsafe { dots::<S, 1>(x, w, k) };
+                put(to, bias, done + i, (m, rows), sum);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn put(to: &mut [f32], bias: &[f32], n: usize, (m, rows): (usize, usize), sum: f32) {
+    if let Some(to) = to.get_mut(n * rows + m) {
+        *to = sum + bias.get(n).copied().unwrap_or(0.0);
+    }
+}
+
+/// Dot products of `x` with `R` consecutive rows of `w`. Each sum is taken in the same order whatever `R`.
+#[inline(always)]
+unsafe fn dots<S: Simd, const R: usize>(x: &[f32], w: &[f32], k: usize) -> [f32; R] {
+    debug_assert!(x.len() == k && w.len() == R * k);
+    let whole = k / S::LANES * S::LANES;
+    // SAFETY: `x` has k values, `w` R rows of k.
+    unsafe {
+        let mut sums = [S::splat(0.0); R];
+        let mut at = 0;
+        while at < whole {
+            let x = S::load(x.as_ptr().add(at));
+            for (r, sum) in sums.iter_mut().enumerate() {
+                *sum = S::load(w.as_ptr().add(r * k + at)).mul_add(x, *sum);
+            }
+            at += S::LANES;
+        }
+        let mut totals = [0f32; R];
+        for (r, (total, sum)) in totals.iter_mut().zip(sums).enumerate() {
+            *total = sum.sum();
+            for at in whole..k {
+                *total += *x.as_ptr().add(at) * *w.as_ptr().add(r * k + at);
+            }
+        }
+        totals
+    }
+}
