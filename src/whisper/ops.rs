@@ -1,17 +1,13 @@
 //! The layers that encoder and decoder are made of.
 
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor};
+use candle_core::{Device, Storage, Tensor};
 
 use super::WhisperError;
-use super::kernels::{self, KeyValues};
+use super::kernels::{self, KeyValues, Packed};
 use super::weights::Weights;
 
-/// `x Wᵀ + b`; `w` is `[out, in]`.
-pub struct Linear {
-    w: Tensor,
-    /// Empty where the layer has none.
-    b: Vec<f32>,
-}
+/// `x Wᵀ + b`, packed.
+pub struct Linear(Packed);
 
 impl Linear {
     pub fn load(
@@ -20,12 +16,12 @@ impl Linear {
         (input, output): (usize, usize),
         bias: bool,
     ) -> Result<Linear, WhisperError> {
-        let w = weights.tensor(&format!("{name}.weight"), &[output, input])?;
+        let w = weights.values(&format!("{name}.weight"), &[output, input])?;
         let b = match bias {
             true => weights.values(&format!("{name}.bias"), &[output])?,
             false => Vec::new(),
         };
-        Ok(Linear { w, b })
+        Ok(Linear(Packed::new(&w, input, b)))
     }
 
     /// The query projection with the attention's 1/√d folded in (exact for heads of 64).
@@ -40,10 +36,7 @@ impl Linear {
         for x in w.iter_mut().chain(&mut b) {
             *x *= scale;
         }
-        Ok(Linear {
-            w: Tensor::from_vec(w, (output, input), &Device::Cpu)?,
-            b,
-        })
+        Ok(Linear(Packed::new(&w, input, b)))
     }
 
     /// `[rows, in]` to `[rows, out]`.
@@ -73,42 +66,11 @@ impl Linear {
         x: &Tensor,
         finish: impl Fn(&mut [f32], &[f32]),
     ) -> Result<Tensor, WhisperError> {
-        let (rows, input) = x.dims2()?;
-        let output = self.w.dim(0)?;
-        if rows > FEW_ROWS {
-            // A matrix product that packs its operands.
-            let y = x.matmul(&self.w.t()?)?;
-            y.inplace_op1(&Finish(|y: &mut [f32]| finish(y, &self.b)))?;
-            return Ok(y);
-        }
-        let product = |x: &[f32], w: &[f32]| kernels::linear(x, w, input, &[]);
-        let mut y = values(x, |x| values(&self.w, |w| product(x, w)))??;
-        finish(&mut y, &self.b);
+        let rows = x.dim(0)?;
+        let mut y = values(x, |x| self.0.product(x))?;
+        finish(&mut y, &self.0.bias);
+        let output = y.len() / rows;
         Ok(Tensor::from_vec(y, (rows, output), &Device::Cpu)?)
-    }
-}
-
-/// Up to so many rows a product is bound by reading the weights.
-const FEW_ROWS: usize = 16;
-
-/// Something done to a tensor's values where they are.
-struct Finish<F>(F);
-
-impl<F: Fn(&mut [f32])> InplaceOp1 for Finish<F> {
-    fn name(&self) -> &'static str {
-        "finish"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        let CpuStorage::F32(values) = storage else {
-            candle_core::bail!("the network computes in f32");
-        };
-        let range = layout.contiguous_offsets();
-        match range.and_then(|(start, end)| values.get_mut(start..end)) {
-            Some(values) => (self.0)(values),
-            None => candle_core::bail!("the values do not lie behind one another"),
-        }
-        Ok(())
     }
 }
 
@@ -191,12 +153,22 @@ impl Conv {
         (input, output): (usize, usize),
         stride: usize,
     ) -> Result<Conv, WhisperError> {
-        let w = weights.tensor(&format!("{name}.weight"), &[output, input, Self::TAPS])?;
-        let w = w.transpose(1, 2)?.contiguous()?;
-        let linear = Linear {
-            w: w.reshape((output, Self::TAPS * input))?,
-            b: weights.values(&format!("{name}.bias"), &[output])?,
-        };
+        let taps = Self::TAPS;
+        let from = weights.values(&format!("{name}.weight"), &[output, input, taps])?;
+        // From channel by channel to tap by tap.
+        let mut w = vec![0f32; from.len()];
+        for (to, from) in w
+            .chunks_exact_mut(taps * input)
+            .zip(from.chunks_exact(taps * input))
+        {
+            for (tap, to) in to.chunks_exact_mut(input).enumerate() {
+                for (to, from) in to.iter_mut().zip(from.iter().skip(tap).step_by(taps)) {
+                    *to = *from;
+                }
+            }
+        }
+        let b = weights.values(&format!("{name}.bias"), &[output])?;
+        let linear = Linear(Packed::new(&w, taps * input, b));
         Ok(Conv {
             linear,
             input,

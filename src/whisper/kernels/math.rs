@@ -11,7 +11,7 @@ pub unsafe fn exp<S: Simd>(x: S) -> S {
         let splat = |x| S::splat(x);
         let x = x.max(splat(-87.0)).min(splat(88.0));
         let n = x.mul(splat(std::f32::consts::LOG2_E)).round();
-        let r = n.mul_add(splat(-0.693_359_375), x);
+        let r = n.mul_add(splat(-0.693_359_4), x);
         let r = n.mul_add(splat(2.121_944_4e-4), r);
         let p = splat(1.987_569_1e-4);
         let p = p.mul_add(r, splat(1.398_199_9e-3));

@@ -4,6 +4,7 @@
 //! that results do not depend on how many threads there are.
 
 mod attend;
+mod linear;
 mod math;
 mod simd;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 mod tile;
 
 pub use attend::{KeyValues, attend};
+pub use linear::Packed;
 pub use simd::Tier;
 
 use rayon::prelude::*;

@@ -174,6 +174,30 @@ fn a_linear_layer_of_few_rows_is_right_in_any_shape() {
     }
 }
 
+#[test]
+fn a_packed_product_is_right_in_any_shape() {
+    let mut noise = Noise(29);
+    for round in 0..40 {
+        let rows = [1, 2, 6, 7, 48, 49, 97, 200][noise.below(8)] + round % 2;
+        let (k, n) = (1 + noise.below(600), 1 + noise.below(300));
+        let (x, w) = (noise.values(rows * k, 1.0), noise.values(n * k, 1.0));
+        let dot = |x: &[f32], w: &[f32]| {
+            let products = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+            products.sum::<f64>()
+        };
+        let expected = x.chunks(k).flat_map(|x| w.chunks(k).map(|w| dot(x, w)));
+        let expected: Vec<f64> = expected.collect();
+        let packed = Packed::new(&w, k, Vec::new());
+        for tier in tiers() {
+            let found = packed.product_on(tier, &x);
+            close(&format!("{tier:?} {rows}x{k}x{n}"), &found, &expected, 2e-5);
+        }
+        // A row has the same bits whatever stands beside it.
+        let alone = packed.product(&x[..k]);
+        assert!(alone[..] == packed.product(&x)[..n], "{rows}x{k}x{n}");
+    }
+}
+
 /// Attention as it is written in the books; returns values and weights of every head.
 fn plain_attention(
     (q, k, v): (&[f32], &[f32], &[f32]),
@@ -257,7 +281,14 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let mut kv = KeyValues::new(keys, heads, width);
             kv.push(&k, &k);
             let found = attend(&q, &kv, false, &[1]);
-            (found.values, found.weights, linear(&q[..3 * d], &w, d, &[]))
+            let packed = Packed::new(&w, d, Vec::new());
+            let products = [packed.product(&q), packed.product(&q[..7 * d])];
+            (
+                found.values,
+                found.weights,
+                linear(&q[..3 * d], &w, d, &[]),
+                products,
+            )
         })
     };
     let one = run(1);

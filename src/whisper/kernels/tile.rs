@@ -94,17 +94,17 @@ unsafe fn tile<S: Simd, const R: usize, const C: usize>(
         if accumulate {
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (i, sum) in sums.iter_mut().enumerate() {
-                    *sum = S::load(c.start.add(r * c.stride + i * S::LANES));
+                    *sum = S::load(c.start.wrapping_add(r * c.stride + i * S::LANES));
                 }
             }
         }
         for k in 0..k {
             let mut columns = [S::splat(0.0); C];
             for (i, column) in columns.iter_mut().enumerate() {
-                *column = S::load(b.start.add(k * b.stride + i * S::LANES));
+                *column = S::load(b.start.wrapping_add(k * b.stride + i * S::LANES));
             }
             for (r, sums) in sums.iter_mut().enumerate() {
-                let x = S::splat(*a.start.add(r * a.stride + k));
+                let x = S::splat(*a.start.wrapping_add(r * a.stride + k));
                 for (sum, column) in sums.iter_mut().zip(columns) {
                     *sum = x.mul_add(column, *sum);
                 }
@@ -112,7 +112,7 @@ unsafe fn tile<S: Simd, const R: usize, const C: usize>(
         }
         for (r, sums) in sums.iter().enumerate() {
             for (i, sum) in sums.iter().enumerate() {
-                sum.store(c.start.add(r * c.stride + i * S::LANES));
+                sum.store(c.start.wrapping_add(r * c.stride + i * S::LANES));
             }
         }
     }
@@ -178,9 +178,9 @@ unsafe fn dots<S: Simd, const R: usize>(x: &[f32], w: &[f32], k: usize) -> [f32;
         let mut sums = [S::splat(0.0); R];
         let mut at = 0;
         while at < whole {
-            let x = S::load(x.as_ptr().add(at));
+            let x = S::load(x.as_ptr().wrapping_add(at));
             for (r, sum) in sums.iter_mut().enumerate() {
-                *sum = S::load(w.as_ptr().add(r * k + at)).mul_add(x, *sum);
+                *sum = S::load(w.as_ptr().wrapping_add(r * k + at)).mul_add(x, *sum);
             }
             at += S::LANES;
         }
