@@ -42,5 +42,21 @@ mod bundled {
     }
 }
 
-#[cfg(feature = "demo-model")]
+/// A build without the model.
+#[cfg(not(feature = "demo-model"))]
+mod bundled {
+    use crate::whisper::WhisperError;
+
+    pub const CONFIG: &[u8] = &[];
+    pub const GENERATION_CONFIG: &[u8] = &[];
+
+    pub fn tokenizer() -> Result<Vec<u8>, WhisperError> {
+        Err(WhisperError::NoDemoModel)
+    }
+
+    pub fn weights() -> Result<Vec<u8>, WhisperError> {
+        Err(WhisperError::NoDemoModel)
+    }
+}
+
 pub use bundled::{CONFIG, GENERATION_CONFIG, tokenizer, weights};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::config::{File, ModelConfig};
 use super::decoder::TextDecoder;
+use super::demo;
 use super::encoder::Encoder;
 use super::model::Network;
 use super::weights::{self, Shard, Weights};
@@ -38,7 +39,7 @@ pub fn load(
     progress(0);
     cancel.check()?;
     let files = match source {
-        ModelSource::Demo => demo()?,
+        ModelSource::Demo => bundled()?,
         ModelSource::Path(path) => directory(path)?,
     };
     cancel.check()?;
@@ -98,9 +99,7 @@ fn optional(dir: &Path, name: &str) -> Result<Option<File>, WhisperError> {
     }
 }
 
-#[cfg(feature = "demo-model")]
-fn demo() -> Result<Files, WhisperError> {
-    use super::demo;
+fn bundled() -> Result<Files, WhisperError> {
     let dir = Path::new(DEMO_MODEL_NAME);
     let file = |name: &str, bytes: Vec<u8>| File {
         path: dir.join(name),
@@ -117,12 +116,6 @@ fn demo() -> Result<Files, WhisperError> {
         tokenizer: file("tokenizer.json", demo::tokenizer()?),
         shards: vec![weights],
     })
-}
-
-#[cfg(not(feature = "demo-model"))]
-fn demo() -> Result<Files, WhisperError> {
-    let _ = DEMO_MODEL_NAME;
-    Err(WhisperError::NoDemoModel)
 }
 
 /// The tokenizer, which must name just the tokens the network knows.

@@ -114,7 +114,6 @@ impl Tokenizer {
     }
 
     /// The demo model's tokenizer (feature `demo-model`), without its weights.
-    #[cfg(feature = "demo-model")]
     pub fn demo() -> Result<Tokenizer, WhisperError> {
         let path = Path::new(super::DEMO_MODEL_NAME).join("tokenizer.json");
         Tokenizer::from_json(&super::demo::tokenizer()?, &path)

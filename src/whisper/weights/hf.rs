@@ -20,13 +20,11 @@ pub struct Shard {
 
 enum Bytes {
     Mapped(Mmap),
-    #[cfg_attr(not(feature = "demo-model"), allow(dead_code))]
     Owned(Vec<u8>),
 }
 
 impl Shard {
     /// Weights that are in memory already.
-    #[cfg_attr(not(feature = "demo-model"), allow(dead_code))]
     pub fn in_memory(path: PathBuf, bytes: Vec<u8>) -> Shard {
         let bytes = Bytes::Owned(bytes);
         Shard { path, bytes }
