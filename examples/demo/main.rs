@@ -67,7 +67,8 @@ fn build(recording: &Path, language: &str, captions: &Path) -> Result<gst::Pipel
     let description = "filesrc name=recording ! wavparse ! audioconvert ! audioresample ! clocksync \
          ! whisperstream name=whisper interim=true pace=live unit=utterance latency=7000 \
          ! webvttenc ! filesink name=captions async=false";
-    let pipeline = gst::parse::launch(description)?
+    let pipeline = gst::parse::launch(description)
+        .map_err(|err| format!("{err}; GST_PLUGIN_PATH must name the folder of the built plugin, as scripts/demo does"))?
         .downcast::<gst::Pipeline>()
         .map_err(|_| "not a pipeline")?;
     let set = |element: &str, property: &str, value: &dyn ToValue| {

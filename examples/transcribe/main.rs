@@ -109,7 +109,12 @@ fn follow(
                     )
                 ));
             }
-            gst::MessageView::Progress(loading) => progress.say(&loading.get().2),
+            gst::MessageView::Progress(loading) => match loading.get() {
+                (gst::ProgressType::Start | gst::ProgressType::Continue, _, text) => {
+                    progress.say(&text)
+                }
+                _ => progress.say(""),
+            },
             gst::MessageView::Element(element) => {
                 let Some(structure) = element.structure() else {
                     continue;
