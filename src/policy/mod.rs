@@ -13,6 +13,7 @@ mod logits;
 mod loudness;
 mod pass;
 mod settings;
+mod shared;
 mod words;
 
 pub use alignatt::AlignAtt;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::alignatt::Shared;
 use super::alignment::{Alignment, Mass, argmax};
 use super::context::Context;
 use super::guards;
 use super::logits::{Choice, choose, probability};
+use super::shared::Shared;
 use super::{Detected, Guards, Samples};
 use crate::whisper::{FRAME, Step};
 

@@ -187,11 +187,6 @@ impl WholeWords {
         self.pending.first().map(|t| t.start)
     }
 
-    /// What is held back.
-    pub fn held(&self) -> &[TimedToken] {
-        &self.pending
-    }
-
     /// Forgets what is held; nothing later starts before `position`.
     pub fn reset(&mut self, position: Samples) {
         self.pending.clear();

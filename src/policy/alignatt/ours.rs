@@ -1,0 +1,248 @@
+//! `compat=none`: utterances, gates and whole words around the same decoding.
+
+use super::AlignAtt;
+use crate::policy::pass::{Decoded, Heard, LanguageState, Pass, Stop};
+use crate::policy::words::TimedToken;
+use crate::policy::{Detected, Guards, Outcome, PartialWord, Release, Samples, Word};
+use crate::whisper::SAMPLE_RATE;
+
+/// Audio kept in front of the first sound of an utterance: its onset may be too soft for the energy gate.
+const PREROLL: Samples = SAMPLE_RATE as Samples;
+/// Quiet this long ends an utterance.
+const END_SILENCE: Samples = SAMPLE_RATE as Samples * 7 / 10;
+/// Quiet this short still belongs to the last word: it is not heard again in front of the next utterance.
+const WORD_TAIL: Samples = SAMPLE_RATE as Samples / 5;
+/// The context survives a pause shorter than this.
+const CONTEXT_PAUSE: Samples = SAMPLE_RATE as Samples * 5;
+/// A pause of this length makes us listen for the language again.
+const LANGUAGE_PAUSE: Samples = SAMPLE_RATE as Samples * 2;
+/// Speech needed before a detected language is believed.
+const LANGUAGE_SPEECH: Samples = SAMPLE_RATE as Samples * 2;
+
+impl AlignAtt {
+    pub(super) fn begin_ours(&mut self, is_last: bool) -> Result<Pass, Outcome> {
+        let end = self.audio.end();
+        let Some(speech_last) = self.speech_last else {
+            return Err(self.stay_quiet(is_last));
+        };
+        let silence = end.saturating_sub(speech_last);
+        let ends_utterance = is_last || silence >= END_SILENCE;
+        if self.audio.len() == 0 || (self.audio.len() < self.min_samples() && !ends_utterance) {
+            return Err(Outcome {
+                quiet_until: self.quiet_until(),
+                ..Outcome::default()
+            });
+        }
+        if !ends_utterance
+            && self
+                .settled
+                .is_some_and(|heard| heard >= speech_last + 8000)
+        {
+            let guards = Guards {
+                quiet: 1,
+                ..Guards::default()
+            };
+            return Err(Outcome {
+                quiet_until: self.quiet_until(),
+                guards,
+                ..Outcome::default()
+            });
+        }
+        if !self.told && self.committed.is_empty() {
+            self.start_utterance();
+        }
+        let language = LanguageState {
+            current: self.language,
+            detect: self.listen,
+            may_lock: self.speech >= LANGUAGE_SPEECH || ends_utterance,
+            found: None,
+        };
+        let told = self
+            .committed
+            .iter()
+            .flatten()
+            .map(|t| t.attended)
+            .max()
+            .unwrap_or(self.audio.start());
+        Ok(self.pass(ends_utterance, is_last, language, end.saturating_sub(told)))
+    }
+
+    /// Nothing in the window could be speech: no pass, and only the newest audio is kept.
+    pub(super) fn stay_quiet(&mut self, is_last: bool) -> Outcome {
+        let end = self.audio.end();
+        if is_last {
+            self.audio.reset(end);
+        } else {
+            self.audio.keep_newest(PREROLL as usize);
+        }
+        self.base = self.audio.start();
+        let quiet = u32::from(!is_last);
+        Outcome {
+            utterance_end: false,
+            quiet_until: self.audio.start(),
+            guards: Guards {
+                quiet,
+                ..Guards::default()
+            },
+            ..Outcome::default()
+        }
+    }
+
+    /// Before the first pass of an utterance: what does the pause before it mean?
+    pub(super) fn start_utterance(&mut self) {
+        let pause = self
+            .speech_first
+            .unwrap_or_default()
+            .saturating_sub(self.told_until);
+        if pause >= CONTEXT_PAUSE && self.told_until > 0 {
+            self.context = self.fresh_context();
+        }
+        if pause >= LANGUAGE_PAUSE && self.chooses_language() {
+            self.listen = true;
+        }
+    }
+
+    pub(super) fn commit_ours(&mut self, pass: Pass) -> Outcome {
+        let found = pass.language.found.filter(|found| found.locked);
+        let news = self.learn_language(found);
+        let tokens = self.kept(&pass, timed);
+        let next = pass.next_token().or(match pass.stop {
+            Some(Stop::EndOfText) => Some(self.shared.specials.eot),
+            _ => None,
+        });
+        let all = pass.is_last;
+        let release = self
+            .words
+            .take(&tokens, next, all, &self.shared.tokenizer, self.language);
+        self.committed.push(tokens);
+        self.settled = (pass.stop == Some(Stop::EndOfText)).then_some(self.audio.end());
+        if let Some(release) = &release {
+            self.told = true;
+            self.told_until = release.end;
+        }
+        let partial = self.partial(&pass, release.as_ref());
+        let ended = all && self.told;
+        let outcome = Outcome {
+            release,
+            utterance_end: ended,
+            partial,
+            language: news,
+            quiet_until: self.quiet_until_of(&pass),
+            guards: pass.guards,
+        };
+        if all {
+            self.finish_utterance(!pass.stream_ends);
+        }
+        outcome
+    }
+
+    pub(super) fn learn_language(&mut self, found: Option<Heard>) -> Option<Detected> {
+        let found = found?;
+        self.listen = false;
+        Some(found.into())
+    }
+
+    /// Moves the tokens whose audio has left the window to the context.
+    pub(super) fn scroll_tokens(&mut self) {
+        let start = self.audio.start();
+        let mut gone = Vec::new();
+        for hypothesis in &mut self.committed {
+            while hypothesis.first().is_some_and(|t| t.attended < start) {
+                gone.push(hypothesis.remove(0));
+            }
+            if !hypothesis.is_empty() {
+                break;
+            }
+        }
+        self.committed.retain(|h| !h.is_empty());
+        let text = self.text(&gone);
+        self.context.push(&text);
+    }
+
+    pub(super) fn finish_utterance(&mut self, more_follows: bool) {
+        let told: Vec<TimedToken> = self.committed.drain(..).flatten().collect();
+        self.context.push(&self.text(&told));
+        let end = self.audio.end();
+        if more_follows {
+            let silence = end.saturating_sub(self.speech_last.unwrap_or(end));
+            self.audio
+                .keep_newest(PREROLL.min(silence.saturating_sub(WORD_TAIL)) as usize);
+        } else {
+            self.audio.reset(end);
+        }
+        if let Some(upcoming) = self.upcoming.take() {
+            self.shared = upcoming;
+            self.choose_language();
+        }
+        self.fresh_utterance();
+    }
+
+    pub(super) fn quiet_until(&self) -> Samples {
+        self.words
+            .held_since()
+            .unwrap_or(self.told_until)
+            .max(self.audio.start().min(self.told_until))
+    }
+
+    /// No word released later starts before this: what is held, what was dropped, else all but the newest second.
+    pub(super) fn quiet_until_of(&self, pass: &Pass) -> Samples {
+        let unsure = pass.steps.get(pass.kept).map(|d| timed(pass, d).start);
+        let newest = self.audio.end().saturating_sub(PREROLL);
+        let open = unsure
+            .filter(|_| pass.stop != Some(Stop::EndOfText))
+            .unwrap_or(newest)
+            .min(newest);
+        self.words
+            .held_since()
+            .map_or(open, |held| open.min(held))
+            .max(self.told_until)
+    }
+
+    pub(super) fn partial(&mut self, pass: &Pass, release: Option<&Release>) -> Vec<PartialWord> {
+        if !self.shared.settings.interim {
+            return Vec::new();
+        }
+        let tail: Vec<TimedToken> = pass.tail.iter().map(|d| timed(pass, d)).collect();
+        let words: Vec<Word> = self
+            .words
+            .preview(&tail, &self.shared.tokenizer, self.language);
+        let gone = release.map_or(0, |r| r.words.len());
+        let before = self
+            .last_partial
+            .get(gone.min(self.last_partial.len())..)
+            .unwrap_or_default()
+            .to_vec();
+        let mut unchanged = true;
+        let partial: Vec<PartialWord> = words
+            .into_iter()
+            .enumerate()
+            .map(|(at, word)| {
+                let stood = before
+                    .get(at)
+                    .filter(|(text, _)| *text == word.text)
+                    .map(|&(_, passes)| passes);
+                unchanged &= stood.is_some();
+                PartialWord {
+                    stability: if unchanged { stood.unwrap_or(0) + 1 } else { 1 },
+                    word,
+                }
+            })
+            .collect();
+        self.last_partial = partial
+            .iter()
+            .map(|p| (p.word.text.clone(), p.stability))
+            .collect();
+        partial
+    }
+}
+
+/// A decoded token's place in the stream, by the mass of its attention.
+fn timed(pass: &Pass, d: &Decoded) -> TimedToken {
+    TimedToken {
+        id: d.id,
+        attended: pass.position(d.frame as f32),
+        start: pass.position(d.mass.q25),
+        end: pass.position(d.mass.q75),
+        logprob: d.logprob,
+    }
+}

@@ -1,0 +1,113 @@
+//! What the passes of a stream share and never change: settings, special tokens, what may not be said.
+
+use std::sync::Arc;
+
+use super::logits::Suppressed;
+use super::settings::{LanguageChoice, PolicySettings, SettingsError, Task};
+use crate::whisper::{Specials, Tokenizer, WhisperConfig};
+
+/// What the passes of a stream share and never change; replaced when settings change.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub settings: PolicySettings,
+    pub tokenizer: Arc<Tokenizer>,
+    pub specials: Specials,
+    pub multilingual: bool,
+    pub text_positions: usize,
+    pub suppressed: Suppressed,
+    /// Tokens barred from the first place: a lone space, and with it the end of the text.
+    pub blank: Vec<u32>,
+    pub blank_and_end: Vec<u32>,
+}
+
+impl Shared {
+    /// The tokens every window starts with.
+    pub fn initial_tokens(&self, language: Option<&str>) -> Vec<u32> {
+        let mut tokens = vec![self.specials.sot];
+        if self.multilingual {
+            let wanted = language.unwrap_or("en");
+            tokens.extend(
+                self.specials
+                    .languages
+                    .iter()
+                    .find(|(code, _)| *code == wanted)
+                    .map(|&(_, id)| id),
+            );
+            tokens.push(match self.settings.task {
+                Task::Transcribe => self.specials.transcribe,
+                Task::Translate => self.specials.translate,
+            });
+        }
+        tokens.push(self.specials.no_timestamps);
+        tokens
+    }
+}
+
+pub(super) fn share(
+    settings: PolicySettings,
+    config: &WhisperConfig,
+    tokenizer: Arc<Tokenizer>,
+) -> Result<Shared, SettingsError> {
+    settings.check()?;
+    let specials = tokenizer.specials().clone();
+    if let LanguageChoice::Fixed(language) = settings.language_choice()? {
+        if !config.multilingual && language.code != "en" {
+            return Err(SettingsError::EnglishOnly(settings.language));
+        }
+        if config.multilingual
+            && !specials
+                .languages
+                .iter()
+                .any(|(code, _)| *code == language.code)
+        {
+            return Err(SettingsError::LanguageNotInModel(settings.language));
+        }
+    }
+    if !config.multilingual && settings.task == Task::Translate {
+        return Err(SettingsError::CannotTranslate);
+    }
+    let fixed = settings
+        .static_init_prompt
+        .as_deref()
+        .map_or(0, |text| tokenizer.encode(text).len());
+    let most = config.text_positions.saturating_sub(20) / 2;
+    if fixed > most {
+        return Err(SettingsError::PromptTooLong {
+            tokens: fixed,
+            most,
+        });
+    }
+    let languages = specials.languages.iter().map(|&(_, id)| id);
+    let mut barred = vec![
+        specials.transcribe,
+        specials.translate,
+        specials.sot,
+        specials.sot_prev,
+        specials.sot_lm,
+        specials.no_timestamps,
+        specials.no_speech,
+    ];
+    barred.extend(languages);
+    if !settings.is_compat() {
+        barred.extend(
+            config
+                .suppress_tokens
+                .iter()
+                .copied()
+                .filter(|&t| t != specials.eot),
+        );
+        barred.extend(specials.timestamp_begin..config.vocab_size as u32);
+    }
+    let blank = tokenizer.encode(" ");
+    let blank_and_end = blank.iter().copied().chain([specials.eot]).collect();
+    Ok(Shared {
+        suppressed: Suppressed::new(config.vocab_size, barred),
+        multilingual: config.multilingual,
+        text_positions: config.text_positions,
+        blank,
+        blank_and_end,
+        specials,
+        tokenizer,
+        settings,
+    })
+}
