@@ -36,6 +36,12 @@ struct Options {
     /// Language for recordings whose name does not start with a language code.
     #[arg(long)]
     language: Option<String>,
+    /// Most tokens of context before the window.
+    #[arg(long, default_value_t = 448)]
+    context: u32,
+    /// Only the recordings whose name holds this.
+    #[arg(long, default_value = "")]
+    only: String,
     /// Given by cargo; of no meaning here.
     #[arg(long, hide = true)]
     bench: bool,
@@ -78,6 +84,7 @@ fn main() {
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("the folder can be read")
         .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.to_string_lossy().contains(&options.only))
         .filter(|path| {
             path.extension().is_some_and(|e| e == "wav") && path.with_extension("json").exists()
         })
@@ -127,7 +134,7 @@ fn main() {
     println!("  reference     {}", REFERENCE[0].1);
     println!("{} long         {long}", long.files);
     println!("  reference     {}", REFERENCE[1].1);
-    if options.folder.is_none() {
+    if options.folder.is_none() && options.only.is_empty() {
         let mut invented = Vec::new();
         for (name, audio) in quiet_minutes() {
             let words: usize = ["fr", "en", "auto"]
@@ -154,6 +161,7 @@ fn transcribe(
     let settings = PolicySettings {
         language: language.into(),
         min_chunk_ms: options.chunk,
+        max_context_tokens: options.context,
         compat: if options.compat {
             Compat::SimulStreaming
         } else {

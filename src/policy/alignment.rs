@@ -19,14 +19,15 @@ pub struct Alignment {
     last: Vec<f32>,
 }
 
-/// Where the last row's attention mass lies, in frames: the point that each share of it precedes.
+/// Where the last row's attention mass lies, in frames of the window. The argmax of a sharp row is a plateau and says
+/// little of when a word sounded; its mass says more.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mass {
-    pub q10: f32,
-    pub q25: f32,
-    pub q50: f32,
-    pub q75: f32,
-    pub q90: f32,
+    /// Behind 15 % of the mass: where the token starts to sound.
+    pub start: f32,
+    pub middle: f32,
+    /// Behind 75 % of the mass: by then the token has sounded, though it may not be over.
+    pub end: f32,
 }
 
 impl Alignment {
@@ -110,11 +111,9 @@ impl Alignment {
             content as f32
         };
         Mass {
-            q10: at(0.10),
-            q25: at(0.25),
-            q50: at(0.50),
-            q75: at(0.75),
-            q90: at(0.90),
+            start: at(0.15),
+            middle: at(0.50),
+            end: at(0.75),
         }
     }
 }
@@ -225,7 +224,7 @@ mod tests {
         running.push(&rows(&[row]));
         let mass = running.mass(200);
         assert!(
-            (mass.q50 - 105.0).abs() < 0.01 && (mass.q10 - 101.0).abs() < 0.01,
+            (mass.middle - 105.0).abs() < 0.01 && (mass.start - 101.5).abs() < 0.01,
             "{mass:?}"
         );
     }

@@ -17,6 +17,13 @@ const MARGIN_DB: f32 = 6.0;
 /// Below this, in dB of full scale, nothing is speech: a telephone's quietest caller lies 15 dB higher.
 const QUIETEST_DB: f32 = -62.0;
 
+/// Frames that [`Loudness::sound_end`] remembers (35 s: a window and the chunk behind it).
+const REMEMBERED: usize = 3500;
+/// A word does not end in a gap this short, in frames: a stop consonant closes the mouth for some 80 ms.
+const CLOSURE: u64 = 9;
+/// A word's last sound goes on no longer than this, in frames.
+const LONGEST_END: u64 = 60;
+
 /// Voiced frames of a piece of audio.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Voiced {
@@ -33,6 +40,8 @@ pub struct Loudness {
     energies: VecDeque<f32>,
     rest: Vec<f32>,
     position: Samples,
+    /// Whether each of the last frames was voiced, the newest last.
+    voiced: VecDeque<bool>,
     /// Powers of the two frames before, for smoothing over 30 ms.
     before: [f32; 2],
 }
@@ -43,6 +52,7 @@ impl Loudness {
             energies: VecDeque::with_capacity(MEMORY),
             rest: Vec::new(),
             position,
+            voiced: VecDeque::with_capacity(REMEMBERED),
             before: [0.0; 2],
         }
     }
@@ -68,6 +78,10 @@ impl Loudness {
             }
             let threshold = (self.floor() + MARGIN_DB).max(QUIETEST_DB);
             for &energy in piece {
+                if self.voiced.len() == REMEMBERED {
+                    self.voiced.pop_front();
+                }
+                self.voiced.push_back(energy > threshold);
                 if energy > threshold {
                     voiced.samples += STEP as Samples;
                     voiced.first.get_or_insert(self.position);
@@ -77,6 +91,24 @@ impl Loudness {
             }
         }
         voiced
+    }
+
+    /// Where the sound that runs at `from` stops, but not behind `limit`; `from` itself where nothing sounds.
+    pub fn sound_end(&self, from: Samples, limit: Samples) -> Samples {
+        let oldest = (self.position / STEP as Samples).saturating_sub(self.voiced.len() as u64);
+        let first = from / STEP as Samples;
+        let mut end = from;
+        for frame in first..first + LONGEST_END {
+            let at = frame
+                .checked_sub(oldest)
+                .and_then(|at| usize::try_from(at).ok());
+            match at.and_then(|at| self.voiced.get(at)) {
+                Some(true) => end = (frame + 1) * STEP as Samples,
+                Some(false) if frame * STEP as Samples <= end + CLOSURE * STEP as Samples => {}
+                _ => break,
+            }
+        }
+        end.min(limit).max(from)
     }
 
     /// The level that a tenth of the memory lies below, in dB of full scale.

@@ -450,7 +450,7 @@ impl Pass {
         let mass = self.alignment.mass(self.content.max(0) as usize);
         self.tail.push(Decoded {
             id: choice.token,
-            frame: mass.q50 as i32,
+            frame: mass.middle as i32,
             mass,
             logprob: choice.logprob,
         });
@@ -462,9 +462,9 @@ impl Pass {
         self.ask_tail(choice.token)
     }
 
-    /// The token decoded behind the decided ones, if one was.
-    pub(super) fn next_token(&self) -> Option<u32> {
-        self.steps.get(self.kept).map(|s| s.id)
+    /// What was decoded behind the decided tokens, if anything was.
+    pub(super) fn next_decoded(&self) -> Option<&Decoded> {
+        self.steps.get(self.kept)
     }
 
     /// Stream position of a frame of the window.

@@ -118,61 +118,75 @@ pub struct WholeWords {
     last_end: Samples,
 }
 
+/// What is known of the audio behind the tokens that are added.
+pub struct Behind<'a> {
+    /// The token decoded behind them (the dropped one too) and where it starts to sound, if there is one.
+    pub next: Option<(u32, Samples)>,
+    /// No more tokens come.
+    pub all: bool,
+    /// Where the sound that runs at a position stops, but not behind a limit.
+    pub sound_end: &'a dyn Fn(Samples, Samples) -> Samples,
+}
+
 impl WholeWords {
-    /// Adds committed tokens. `next` is the token decoded behind them (the dropped one too): it tells whether the last
-    /// word is complete. Without one nothing is known and the last word waits, unless `all` says that no more comes.
+    /// Adds committed tokens and releases the words that are complete. The token behind tells whether the last one is:
+    /// without it that one waits, unless no more comes.
     pub fn take(
         &mut self,
         tokens: &[TimedToken],
-        next: Option<u32>,
-        all: bool,
+        behind: &Behind,
         tokenizer: &Tokenizer,
         language: Option<&str>,
     ) -> Option<Release> {
         self.pending.extend_from_slice(tokens);
-        let mut groups = group(&self.pending, tokenizer, language);
-        let complete =
-            all || next.is_some_and(|next| starts_word(&self.pending, next, tokenizer, language));
-        if !complete {
-            groups.pop();
-        }
-        let taken: usize = groups.iter().map(|g| g.tokens.len()).sum();
-        let rest = self.pending.split_off(taken.min(self.pending.len()));
-        let released = std::mem::replace(&mut self.pending, rest);
-        let mut slices = released.as_slice();
-        let mut words: Vec<Word> = Vec::new();
+        let groups = group(&self.pending, tokenizer, language);
+        let starts_word =
+            |&(next, _): &(u32, Samples)| starts_word(&self.pending, next, tokenizer, language);
+        let complete = behind.all || behind.next.as_ref().is_some_and(starts_word);
+        let leaving = groups.len() - usize::from(!complete && !groups.is_empty());
+
+        let mut rest = std::mem::take(&mut self.pending).into_iter();
+        let mut timed: Vec<(Group, Vec<TimedToken>)> = Vec::new();
         for g in groups {
-            let (mine, others) = slices.split_at(g.tokens.len().min(slices.len()));
-            slices = others;
-            let text = g.text.replace('\u{fffd}', "");
-            let (Some(first), Some(_)) = (mine.first(), mine.last()) else {
+            let tokens = rest.by_ref().take(g.tokens.len()).collect();
+            timed.push((g, tokens));
+        }
+        let starts: Vec<Option<Samples>> = timed
+            .iter()
+            .map(|(_, tokens)| tokens.first().map(|t| t.start))
+            .collect();
+        for (_, tokens) in timed.split_off(leaving) {
+            self.pending.extend(tokens);
+        }
+
+        let mut words: Vec<Word> = Vec::new();
+        for (at, (group, tokens)) in timed.into_iter().enumerate() {
+            let text = group.text.replace('\u{fffd}', "");
+            let Some(first) = tokens.first().filter(|_| !text.trim().is_empty()) else {
                 continue;
             };
-            if text.trim().is_empty() {
-                continue;
-            }
             let start = first.start.max(self.last_end);
-            let end = mine
-                .iter()
-                .map(|t| t.end)
-                .max()
-                .unwrap_or(start)
+            let sounded = tokens.iter().map(|t| t.end).max().unwrap_or(start);
+            // A word lasts until the next one starts or the sound stops: attention tells starts, not ends.
+            let next = starts
+                .get(at + 1)
+                .copied()
+                .flatten()
+                .or(behind.next.map(|(_, start)| start));
+            let limit = next.unwrap_or(Samples::MAX);
+            let end = (behind.sound_end)(sounded, limit)
+                .min(limit)
                 .max(start + SHORTEST_WORD);
-            if let Some(before) = words.last_mut() {
-                before.end = before.end.min(start).max(before.start + SHORTEST_WORD);
-            }
-            let start = words.last().map_or(start, |before| start.max(before.end));
-            let end = end.max(start + SHORTEST_WORD);
+            self.last_end = end;
             words.push(Word {
                 text,
-                tokens: g.tokens,
+                tokens: group.tokens,
                 start,
                 end,
-                confidence: confidence(mine),
+                confidence: confidence(&tokens),
             });
         }
         let (start, end) = (words.first()?.start, words.last()?.end);
-        self.last_end = end;
         let text = words.iter().map(|w| w.text.as_str()).collect();
         Some(Release {
             words,
@@ -197,11 +211,17 @@ impl WholeWords {
     pub fn preview(
         &self,
         tokens: &[TimedToken],
+        sound_end: &dyn Fn(Samples, Samples) -> Samples,
         tokenizer: &Tokenizer,
         language: Option<&str>,
     ) -> Vec<Word> {
-        let mut copy = self.clone();
-        copy.take(tokens, None, true, tokenizer, language)
+        let behind = Behind {
+            next: None,
+            all: true,
+            sound_end,
+        };
+        self.clone()
+            .take(tokens, &behind, tokenizer, language)
             .map(|r| r.words)
             .unwrap_or_default()
     }

@@ -2,7 +2,7 @@
 
 use super::AlignAtt;
 use crate::policy::pass::{Decoded, Heard, LanguageState, Pass, Stop};
-use crate::policy::words::TimedToken;
+use crate::policy::words::{Behind, TimedToken};
 use crate::policy::{Detected, Guards, Outcome, PartialWord, Release, Samples, Word};
 use crate::whisper::SAMPLE_RATE;
 
@@ -106,14 +106,19 @@ impl AlignAtt {
         let found = pass.language.found.filter(|found| found.locked);
         let news = self.learn_language(found);
         let tokens = self.kept(&pass, timed);
-        let next = pass.next_token().or(match pass.stop {
-            Some(Stop::EndOfText) => Some(self.shared.specials.eot),
-            _ => None,
-        });
-        let all = pass.is_last;
+        let audio_end = self.audio.end();
+        let behind = Behind {
+            next: match (pass.next_decoded(), pass.stop) {
+                (Some(next), Some(Stop::EndOfText)) => Some((next.id, audio_end)),
+                (Some(next), _) => Some((next.id, timed(&pass, next).start)),
+                (None, _) => None,
+            },
+            all: pass.is_last,
+            sound_end: &|from, limit| self.loudness.sound_end(from, limit),
+        };
         let release = self
             .words
-            .take(&tokens, next, all, &self.shared.tokenizer, self.language);
+            .take(&tokens, &behind, &self.shared.tokenizer, self.language);
         self.committed.push(tokens);
         self.settled = (pass.stop == Some(Stop::EndOfText)).then_some(self.audio.end());
         if let Some(release) = &release {
@@ -121,7 +126,7 @@ impl AlignAtt {
             self.told_until = release.end;
         }
         let partial = self.partial(&pass, release.as_ref());
-        let ended = all && self.told;
+        let ended = pass.is_last && self.told;
         let outcome = Outcome {
             release,
             utterance_end: ended,
@@ -130,7 +135,7 @@ impl AlignAtt {
             quiet_until: self.quiet_until_of(&pass),
             guards: pass.guards,
         };
-        if all {
+        if pass.is_last {
             self.finish_utterance(!pass.stream_ends);
         }
         outcome
@@ -203,9 +208,12 @@ impl AlignAtt {
             return Vec::new();
         }
         let tail: Vec<TimedToken> = pass.tail.iter().map(|d| timed(pass, d)).collect();
-        let words: Vec<Word> = self
-            .words
-            .preview(&tail, &self.shared.tokenizer, self.language);
+        let words: Vec<Word> = self.words.preview(
+            &tail,
+            &|from, limit| self.loudness.sound_end(from, limit),
+            &self.shared.tokenizer,
+            self.language,
+        );
         let gone = release.map_or(0, |r| r.words.len());
         let before = self
             .last_partial
@@ -241,8 +249,8 @@ fn timed(pass: &Pass, d: &Decoded) -> TimedToken {
     TimedToken {
         id: d.id,
         attended: pass.position(d.frame as f32),
-        start: pass.position(d.mass.q25),
-        end: pass.position(d.mass.q75),
+        start: pass.position(d.mass.start),
+        end: pass.position(d.mass.end),
         logprob: d.logprob,
     }
 }
