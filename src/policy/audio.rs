@@ -38,7 +38,15 @@ impl Audio {
 
     /// Drops the oldest chunk when more than one is held and together they exceed `most` samples; returns its length.
     pub fn pop_beyond(&mut self, most: usize) -> Option<usize> {
-        if self.chunks.len() < 2 || self.mel.len() <= most {
+        if self.mel.len() <= most {
+            return None;
+        }
+        self.pop()
+    }
+
+    /// Drops the oldest chunk, unless it is the only one; returns its length.
+    pub fn pop(&mut self) -> Option<usize> {
+        if self.chunks.len() < 2 {
             return None;
         }
         let dropped = self.chunks.pop_front()?;

@@ -12,6 +12,8 @@ use crate::whisper::{FRAME, Step};
 
 /// Threshold, in frames, of a last pass: nothing more comes, so nearly all is believed.
 const LAST_THRESHOLD: i32 = 4;
+/// Positions kept free for what this pass will say.
+pub(super) const HEADROOM: usize = 20;
 /// Added to the deviation so that a constant column gives 0.
 const EPSILON: f64 = 1e-8;
 /// Most tokens of the unstable tail.
@@ -278,7 +280,7 @@ impl Pass {
             self.language.current,
             window,
             shared.settings.max_context_tokens as usize,
-            shared.text_positions.saturating_sub(20),
+            shared.usable_positions.saturating_sub(HEADROOM),
         );
         let context = self.context.tokens(&shared.tokenizer);
         let mut prompt = Vec::with_capacity(1 + context.len() + window);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::logits::Suppressed;
-use super::settings::{LanguageChoice, PolicySettings, SettingsError, Task};
+use super::settings::{Compat, LanguageChoice, PolicySettings, SettingsError, Task};
 use crate::whisper::{Specials, Tokenizer, WhisperConfig};
 
 /// What the passes of a stream share and never change; replaced when settings change.
@@ -14,6 +14,8 @@ pub(super) struct Shared {
     pub specials: Specials,
     pub multilingual: bool,
     pub text_positions: usize,
+    /// Positions that prompt and window may fill. The reference counts all there are.
+    pub usable_positions: usize,
     pub suppressed: Suppressed,
     /// Tokens barred from the first place: a lone space, and with it the end of the text.
     pub blank: Vec<u32>,
@@ -104,6 +106,10 @@ pub(super) fn share(
         suppressed: Suppressed::new(config.vocab_size, barred),
         multilingual: config.multilingual,
         text_positions: config.text_positions,
+        usable_positions: match settings.compat {
+            Compat::SimulStreaming => config.text_positions,
+            Compat::None => config.trained_positions.min(config.text_positions),
+        },
         blank,
         blank_and_end,
         specials,

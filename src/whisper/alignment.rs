@@ -169,6 +169,7 @@ mod tests {
             decoder_heads: heads,
             vocab_size: vocab,
             text_positions: 448,
+            trained_positions: 448,
             alignment_heads: Vec::new(),
             suppress_tokens: Vec::new(),
             multilingual: vocab != 51864,

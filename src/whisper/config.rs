@@ -30,6 +30,8 @@ pub struct WhisperConfig {
     pub vocab_size: usize,
     /// Text positions (448 in every released model).
     pub text_positions: usize,
+    /// How many of them, from the first, the training has reached: behind that a longer text only confuses the network.
+    pub trained_positions: usize,
     /// The model's own heads (`generation_config.json`), else a table by shape, else the last half of the layers.
     pub alignment_heads: Vec<AlignmentHead>,
     /// Non-speech tokens (`generation_config.json: suppress_tokens`); empty when the model names none.
@@ -214,6 +216,7 @@ impl ConfigFile {
             decoder_heads,
             vocab_size,
             text_positions,
+            trained_positions: text_positions,
             alignment_heads: Vec::new(),
             suppress_tokens,
             multilingual,

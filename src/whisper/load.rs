@@ -44,7 +44,7 @@ pub fn load(
     };
     cancel.check()?;
     let (generation, preprocessor) = (files.generation.as_ref(), files.preprocessor.as_ref());
-    let config = ModelConfig::read(&files.config, generation, preprocessor)?;
+    let mut config = ModelConfig::read(&files.config, generation, preprocessor)?;
     let tokenizer = read_tokenizer(&files.tokenizer, &config)?;
     progress(SMALL_FILES as u8);
 
@@ -54,6 +54,7 @@ pub fn load(
         encoder: Encoder::load(&mut weights, &config)?,
         decoder: TextDecoder::load(&mut weights, &config)?,
     };
+    config.shape.trained_positions = network.decoder.trained_positions()?;
     progress((SMALL_FILES + WEIGHTS) as u8);
     Ok(Loaded {
         config,

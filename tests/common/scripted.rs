@@ -46,6 +46,7 @@ pub fn config() -> WhisperConfig {
         decoder_heads: 3,
         vocab_size: VOCAB,
         text_positions: 448,
+        trained_positions: 448,
         alignment_heads: vec![AlignmentHead { layer: 1, head: 0 }],
         suppress_tokens: vec![1, 2, 7, 50_257],
         multilingual: true,

@@ -137,6 +137,9 @@ impl AlignAtt {
                 self.scroll_tokens();
             }
         }
+        if !compat {
+            self.shorten_window();
+        }
     }
 
     /// Starts a pass over all audio held, or says why there is none (nothing there, too short, nothing to hear):

@@ -1,10 +1,10 @@
 //! `compat=none`: utterances, gates and whole words around the same decoding.
 
 use super::AlignAtt;
-use crate::policy::pass::{Decoded, Heard, LanguageState, Pass, Stop};
+use crate::policy::pass::{Decoded, HEADROOM, Heard, LanguageState, Pass, Stop};
 use crate::policy::words::{Behind, TimedToken};
 use crate::policy::{Detected, Guards, Outcome, PartialWord, Release, Samples, Word};
-use crate::whisper::SAMPLE_RATE;
+use crate::whisper::{FRAME, SAMPLE_RATE};
 
 /// Audio kept in front of the first sound of an utterance: its onset may be too soft for the energy gate.
 const PREROLL: Samples = SAMPLE_RATE as Samples;
@@ -162,6 +162,23 @@ impl AlignAtt {
         self.committed.retain(|h| !h.is_empty());
         let text = self.text(&gone);
         self.context.push(&text);
+    }
+
+    /// Dense speech fills the text positions before the audio fills the window: then the oldest chunks leave early.
+    pub(super) fn shorten_window(&mut self) {
+        let initial = self.shared.initial_tokens(self.language).len();
+        let most = self
+            .shared
+            .usable_positions
+            .saturating_sub(initial + HEADROOM);
+        while self.committed.iter().map(Vec::len).sum::<usize>() > most {
+            let Some(dropped) = self.audio.pop() else {
+                break;
+            };
+            self.last_frame -= (dropped / FRAME) as i32;
+            self.base = self.audio.start();
+            self.scroll_tokens();
+        }
     }
 
     pub(super) fn finish_utterance(&mut self, more_follows: bool) {
