@@ -279,7 +279,7 @@ impl Pass {
             &shared.tokenizer,
             self.language.current,
             window,
-            shared.settings.max_context_tokens as usize,
+            (shared.settings.max_context_tokens as usize).min(shared.context_room),
             shared.usable_positions.saturating_sub(HEADROOM),
         );
         let context = self.context.tokens(&shared.tokenizer);

@@ -14,6 +14,10 @@ pub(super) struct Shared {
     pub specials: Specials,
     pub multilingual: bool,
     pub text_positions: usize,
+    /// Most tokens of context: what the training reached beyond the half of the positions that the window's own text may
+    /// need. For OpenAI's models that is their own limit, half of 448. A model trained without context has none to spare,
+    /// and is only led astray by it; a prompt that was asked for is given all the same.
+    pub context_room: usize,
     /// Positions that prompt and window may fill. The reference counts all there are.
     pub usable_positions: usize,
     pub suppressed: Suppressed,
@@ -100,16 +104,29 @@ pub(super) fn share(
         );
         barred.extend(specials.timestamp_begin..config.vocab_size as u32);
     }
+    let usable_positions = match settings.compat {
+        Compat::SimulStreaming => config.text_positions,
+        Compat::None => config.trained_positions.min(config.text_positions),
+    };
+    let asked_for = settings
+        .init_prompt
+        .as_deref()
+        .map_or(0, |text| tokenizer.encode(text).len())
+        + fixed;
+    let context_room = match settings.compat {
+        Compat::SimulStreaming => usize::MAX,
+        Compat::None => usable_positions
+            .saturating_sub(config.text_positions / 2)
+            .max(asked_for),
+    };
     let blank = tokenizer.encode(" ");
     let blank_and_end = blank.iter().copied().chain([specials.eot]).collect();
     Ok(Shared {
         suppressed: Suppressed::new(config.vocab_size, barred),
         multilingual: config.multilingual,
         text_positions: config.text_positions,
-        usable_positions: match settings.compat {
-            Compat::SimulStreaming => config.text_positions,
-            Compat::None => config.trained_positions.min(config.text_positions),
-        },
+        context_room,
+        usable_positions,
         blank,
         blank_and_end,
         specials,

@@ -8,10 +8,15 @@ use crate::whisper::{FRAME, SAMPLE_RATE};
 
 /// Audio kept in front of the first sound of an utterance: its onset may be too soft for the energy gate.
 const PREROLL: Samples = SAMPLE_RATE as Samples;
-/// Quiet this long ends an utterance.
-const END_SILENCE: Samples = SAMPLE_RATE as Samples * 7 / 10;
+/// Quiet this long ends an utterance (the usual least silence of voice detectors).
+const END_SILENCE: Samples = SAMPLE_RATE as Samples / 2;
+/// An utterance longer than this ends at the next breath: the longer the window, the more text is forced on the network
+/// and the more often it loses its place.
+const LONG_UTTERANCE: Samples = SAMPLE_RATE as Samples * 5;
+/// A breath: quiet longer than the closure of any stop consonant.
+const BREATH: Samples = SAMPLE_RATE as Samples / 5;
 /// Quiet this short still belongs to the last word: it is not heard again in front of the next utterance.
-const WORD_TAIL: Samples = SAMPLE_RATE as Samples / 5;
+const WORD_TAIL: Samples = SAMPLE_RATE as Samples / 10;
 /// The context survives a pause shorter than this.
 const CONTEXT_PAUSE: Samples = SAMPLE_RATE as Samples * 5;
 /// A pause of this length makes us listen for the language again.
@@ -26,7 +31,12 @@ impl AlignAtt {
             return Err(self.stay_quiet(is_last));
         };
         let silence = end.saturating_sub(speech_last);
-        let ends_utterance = is_last || silence >= END_SILENCE;
+        let enough = if self.audio.len() as Samples >= LONG_UTTERANCE {
+            BREATH
+        } else {
+            END_SILENCE
+        };
+        let ends_utterance = is_last || silence >= enough;
         if self.audio.len() == 0 || (self.audio.len() < self.min_samples() && !ends_utterance) {
             return Err(Outcome {
                 quiet_until: self.quiet_until(),
