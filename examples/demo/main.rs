@@ -9,7 +9,7 @@
 
 mod screen;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use gst::ClockTime;
@@ -46,7 +46,7 @@ fn run() -> Result<(), Failure> {
 }
 
 /// Plays one recording and shows what is heard, then the captions it made.
-fn play(recording: &Path, language: &str, captions: &PathBuf) -> Result<(), Failure> {
+fn play(recording: &Path, language: &str, captions: &Path) -> Result<(), Failure> {
     let mut screen = Screen::open(recording, language)?;
     let pipeline = build(recording, language, captions)?;
     let bus = pipeline.bus().ok_or("the pipeline has no bus")?;

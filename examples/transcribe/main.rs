@@ -111,7 +111,7 @@ fn follow(
             }
             gst::MessageView::Progress(loading) => match loading.get() {
                 (gst::ProgressType::Start | gst::ProgressType::Continue, _, text) => {
-                    progress.say(&text)
+                    progress.say(text)
                 }
                 _ => progress.say(""),
             },
