@@ -6,6 +6,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use glib::subclass::Signal;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::base_transform::GenerateOutputSuccess;
+use gst_base::subclass::prelude::*;
 
 use super::input::Input;
 use super::output::Output;
@@ -26,8 +29,6 @@ pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 /// See [`super`] for the threads and the order of the locks.
 pub struct WhisperStream {
-    pub(super) sinkpad: gst::Pad,
-    pub(super) srcpad: gst::Pad,
     pub(super) settings: Mutex<Settings>,
     /// Held over pushes. Everything that leaves in order leaves under it.
     pub(super) speaker: Mutex<Speaker>,
@@ -55,16 +56,14 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl ObjectSubclass for WhisperStream {
     const NAME: &'static str = "GstWhisperStream";
     type Type = super::WhisperStream;
-    type ParentType = gst::Element;
+    type ParentType = gst_base::BaseTransform;
 
-    fn with_class(klass: &Self::Class) -> Self {
-        let sinkpad = pads::sink(klass);
-        let srcpad = pads::src(klass);
+    fn new() -> Self {
         let clamped = Arc::<AtomicU64>::default();
-        let output = Output::new(srcpad.clone(), Arc::clone(&clamped));
+        // The base class's pad takes its place as soon as there is an object (`constructed`).
+        let nowhere = gst::Pad::builder(gst::PadDirection::Src).build();
+        let output = Output::new(nowhere, Arc::clone(&clamped));
         WhisperStream {
-            sinkpad,
-            srcpad,
             settings: Mutex::default(),
             speaker: Mutex::new(Speaker::new(output)),
             timeline: Mutex::default(),
@@ -83,12 +82,9 @@ impl ObjectSubclass for WhisperStream {
 impl ObjectImpl for WhisperStream {
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        for pad in [&self.sinkpad, &self.srcpad] {
-            if let Err(err) = obj.add_pad(pad) {
-                gst::error!(CAT, imp = self, "{err}");
-            }
-        }
+        let clamped = Arc::clone(&self.clamped);
+        *lock(&self.speaker) = Speaker::new(Output::new(self.srcpad(), clamped));
+        pads::watch_caps(&self.sinkpad());
     }
 
     fn properties() -> &'static [glib::ParamSpec] {
@@ -183,7 +179,57 @@ impl ElementImpl for WhisperStream {
     }
 }
 
+/// The base class brings the pads and their locks. Negotiation, time and pushing are ours: text leaves from the worker,
+/// in order with every event, not as the output of one input buffer.
+impl BaseTransformImpl for WhisperStream {
+    const MODE: gst_base::subclass::BaseTransformMode =
+        gst_base::subclass::BaseTransformMode::NeverInPlace;
+    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+    fn transform_caps(
+        &self,
+        direction: gst::PadDirection,
+        _caps: &gst::Caps,
+        filter: Option<&gst::Caps>,
+    ) -> Option<gst::Caps> {
+        Some(pads::transform_caps(direction, filter))
+    }
+
+    fn submit_input_buffer(
+        &self,
+        _is_discont: bool,
+        buffer: gst::Buffer,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.chain(buffer)
+    }
+
+    fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
+        Ok(GenerateOutputSuccess::NoOutput)
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        self.on_sink_event(event)
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        self.on_src_event(event)
+    }
+
+    fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        self.on_query(direction, query)
+    }
+}
+
 impl WhisperStream {
+    pub(super) fn sinkpad(&self) -> gst::Pad {
+        self.obj().sink_pad().clone()
+    }
+
+    pub(super) fn srcpad(&self) -> gst::Pad {
+        self.obj().src_pad().clone()
+    }
+
     /// Whether nothing may be pushed now.
     pub(super) fn is_flushing(&self) -> bool {
         self.flushing.load(Ordering::SeqCst)

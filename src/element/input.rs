@@ -243,12 +243,12 @@ impl WhisperStream {
 
     /// Chooses the src caps with downstream: when there are none, when `now`, or when downstream asks for it.
     fn negotiate(&self, now: bool) -> bool {
-        let asked = self.srcpad.check_reconfigure();
-        if !(now || asked) && self.srcpad.has_current_caps() {
+        let asked = self.srcpad().check_reconfigure();
+        if !(now || asked) && self.srcpad().has_current_caps() {
             return true;
         }
-        let ours = self.srcpad.pad_template_caps();
-        let theirs = self.srcpad.peer_query_caps(None);
+        let ours = self.srcpad().pad_template_caps();
+        let theirs = self.srcpad().peer_query_caps(None);
         let mut caps = ours.intersect_with_mode(&theirs, gst::CapsIntersectMode::First);
         caps.truncate();
         if caps.is_empty() || Format::of(&caps).is_none() {

@@ -33,7 +33,7 @@ pub use meta::{META_NAME, MetaWord, words_of};
 glib::wrapper! {
     /// Live transcription: see the module's documentation.
     pub struct WhisperStream(ObjectSubclass<imp::WhisperStream>)
-        @extends gst::Element, gst::Object;
+        @extends gst_base::BaseTransform, gst::Element, gst::Object;
 }
 
 /// What one buffer holds.

@@ -2,6 +2,7 @@
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gst_base::subclass::prelude::*;
 
 use super::imp::{CAT, WhisperStream, lock};
 
@@ -38,24 +39,8 @@ pub fn templates() -> Vec<gst::PadTemplate> {
     .collect()
 }
 
-pub fn sink(klass: &<WhisperStream as ObjectSubclass>::Class) -> gst::Pad {
-    let builder = match klass.pad_template("sink") {
-        Some(template) => gst::Pad::builder_from_template(&template),
-        None => gst::Pad::builder(gst::PadDirection::Sink).name("sink"),
-    };
-    let pad = builder
-        .chain_function(|_, parent, buffer| {
-            WhisperStream::catch_panic_pad_function(
-                parent,
-                || Err(gst::FlowError::Error),
-                |imp| imp.chain(buffer),
-            )
-        })
-        .event_function(|_, parent, event| {
-            WhisperStream::catch_panic_pad_function(parent, || false, |imp| imp.sink_event(event))
-        })
-        .build();
-    // Caps that do not fit are refused by the pad before its event function is asked; this is where they can be named.
+/// Caps that do not fit are refused by the pad before its event function is asked; a probe is where they can be named.
+pub fn watch_caps(pad: &gst::Pad) {
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
         if let Some(event) = info.event()
             && let gst::EventView::Caps(event) = event.view()
@@ -64,26 +49,18 @@ pub fn sink(klass: &<WhisperStream as ObjectSubclass>::Class) -> gst::Pad {
         }
         gst::PadProbeReturn::Ok
     });
-    pad
 }
 
-pub fn src(klass: &<WhisperStream as ObjectSubclass>::Class) -> gst::Pad {
-    let builder = match klass.pad_template("src") {
-        Some(template) => gst::Pad::builder_from_template(&template),
-        None => gst::Pad::builder(gst::PadDirection::Src).name("src"),
+/// Caps on the other side: text for audio, audio for text.
+pub fn transform_caps(direction: gst::PadDirection, filter: Option<&gst::Caps>) -> gst::Caps {
+    let other = match direction {
+        gst::PadDirection::Sink => src_caps(),
+        _ => sink_caps(),
     };
-    builder
-        .event_function(|_, parent, event| {
-            WhisperStream::catch_panic_pad_function(parent, || false, |imp| imp.src_event(event))
-        })
-        .query_function(|pad, parent, query| {
-            WhisperStream::catch_panic_pad_function(
-                parent,
-                || false,
-                |imp| imp.src_query(pad, query),
-            )
-        })
-        .build()
+    match filter {
+        Some(filter) => filter.intersect_with_mode(&other, gst::CapsIntersectMode::First),
+        None => other,
+    }
 }
 
 fn name_wrong_caps(pad: &gst::Pad, caps: &gst::CapsRef) {
@@ -111,7 +88,7 @@ pub fn flush_marker(event: &gst::EventRef) -> Option<String> {
 }
 
 impl WhisperStream {
-    fn sink_event(&self, event: gst::Event) -> bool {
+    pub(super) fn on_sink_event(&self, event: gst::Event) -> bool {
         use gst::EventView;
         gst::log!(CAT, imp = self, "{event:?}");
         if let Some(marker) = flush_marker(&event) {
@@ -122,11 +99,11 @@ impl WhisperStream {
         match event.view() {
             EventView::FlushStart(_) => {
                 self.release();
-                self.srcpad.push_event(event)
+                self.srcpad().push_event(event)
             }
             EventView::FlushStop(_) => {
                 self.forget();
-                let pushed = self.srcpad.push_event(event);
+                let pushed = self.srcpad().push_event(event);
                 self.resume();
                 pushed
             }
@@ -146,7 +123,7 @@ impl WhisperStream {
                 _ => lock(&self.speaker).out.tag(event),
             },
             _ if event.is_serialized() => lock(&self.speaker).out.event(event),
-            _ => self.srcpad.push_event(event),
+            _ => self.srcpad().push_event(event),
         }
     }
 
@@ -159,7 +136,7 @@ impl WhisperStream {
         }
     }
 
-    fn src_event(&self, event: gst::Event) -> bool {
+    pub(super) fn on_src_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Seek(seek) if seek.get().0 < 0.0 => {
                 gst::warning!(CAT, imp = self, "speech cannot be transcribed in reverse");
@@ -167,29 +144,39 @@ impl WhisperStream {
             }
             // Audio skipped because text was late would be words lost.
             gst::EventView::Qos(_) => true,
-            _ => gst::Pad::event_default(&self.srcpad, Some(&*self.obj()), event),
+            _ => self.parent_src_event(event),
         }
     }
 
-    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        match query.view_mut() {
-            gst::QueryViewMut::Latency(query) => self.latency(query),
-            gst::QueryViewMut::Position(query) if query.format() == gst::Format::Time => {
+    pub(super) fn on_query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        match (direction, query.view_mut()) {
+            (gst::PadDirection::Src, gst::QueryViewMut::Latency(query)) => self.latency(query),
+            (gst::PadDirection::Src, gst::QueryViewMut::Position(query))
+                if query.format() == gst::Format::Time =>
+            {
                 self.position(query)
             }
-            gst::QueryViewMut::Scheduling(query) => {
+            (gst::PadDirection::Src, gst::QueryViewMut::Scheduling(query)) => {
                 query.set(gst::SchedulingFlags::SEQUENTIAL, 1, -1, 0);
                 query.add_scheduling_modes([gst::PadMode::Push]);
                 true
             }
-            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+            // What the sink takes does not depend on downstream; a peer that takes no text is named when it matters.
+            (gst::PadDirection::Sink, gst::QueryViewMut::Caps(query)) => {
+                let caps = transform_caps(gst::PadDirection::Src, query.filter_owned().as_ref());
+                query.set_result(&caps);
+                true
+            }
+            // Downstream's buffers hold text: it has none to offer for audio.
+            (gst::PadDirection::Sink, gst::QueryViewMut::Allocation(_)) => false,
+            _ => BaseTransformImplExt::parent_query(self, direction, query),
         }
     }
 
     /// Live: upstream's latency and ours. Otherwise what upstream says.
     fn latency(&self, query: &mut gst::query::Latency) -> bool {
         let mut upstream = gst::query::Latency::new();
-        if !self.sinkpad.peer_query(&mut upstream) {
+        if !self.sinkpad().peer_query(&mut upstream) {
             return false;
         }
         let (live, min, max) = upstream.result();
@@ -204,7 +191,7 @@ impl WhisperStream {
     /// How much of the stream was heard.
     fn position(&self, query: &mut gst::query::Position) -> bool {
         let Some(segment) = lock(&self.input).segment.clone() else {
-            return self.sinkpad.peer_query(query);
+            return self.sinkpad().peer_query(query);
         };
         let end = lock(&self.timeline).end();
         let end = segment.stop().map_or(end, |stop| end.min(stop));

@@ -126,7 +126,7 @@ impl WhisperStream {
     pub(super) fn settled_session(&self) -> Result<Arc<Session>, gst::FlowError> {
         if !lock(&self.input).settled {
             let mut query = gst::query::Latency::new();
-            let answered = self.sinkpad.peer_query(&mut query);
+            let answered = self.sinkpad().peer_query(&mut query);
             let (is_live, least, _) = query.result();
             let wanted = match lock(&self.settings).pace {
                 Pace::Exact => engine::Pace::Exact,
