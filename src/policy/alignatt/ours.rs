@@ -25,6 +25,7 @@ const LANGUAGE_PAUSE: Samples = SAMPLE_RATE as Samples * 2;
 const LANGUAGE_SPEECH: Samples = SAMPLE_RATE as Samples * 2;
 
 impl AlignAtt {
+    #[allow(clippy::result_large_err)]
     pub(super) fn begin_ours(&mut self, is_last: bool) -> Result<Pass, Outcome> {
         let end = self.audio.end();
         let Some(speech_last) = self.speech_last else {

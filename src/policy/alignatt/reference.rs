@@ -6,6 +6,7 @@ use crate::policy::words::TimedToken;
 use crate::policy::{Outcome, Samples};
 
 impl AlignAtt {
+    #[allow(clippy::result_large_err)]
     pub(super) fn begin_compat(&mut self, is_last: bool) -> Result<Pass, Outcome> {
         if self.audio.len() == 0 || self.audio.len() < self.min_samples() {
             let outcome = Outcome {
