@@ -1,6 +1,7 @@
 //! The text decoder's weights: embeddings, self-attention, cross-attention, vocabulary.
 
 use candle_core::{Device, Tensor};
+use candle_nn::{Embedding, Module};
 
 use super::config::ModelConfig;
 use super::kernels::{self, KeyValues};
@@ -10,7 +11,7 @@ use super::{Cancel, WINDOW_FRAMES, WhisperError};
 
 pub struct TextDecoder {
     /// `[vocab, d]`, also the projection to the vocabulary.
-    embedding: Tensor,
+    embedding: Embedding,
     /// `[text positions, d]`
     positions: Tensor,
     layers: Vec<Layer>,
@@ -51,7 +52,7 @@ impl TextDecoder {
             .map(|i| Layer::load(weights, &format!("decoder.layers.{i}"), config));
         let layers = layers.collect::<Result<_, _>>()?;
         Ok(TextDecoder {
-            embedding,
+            embedding: Embedding::new(embedding, d),
             positions,
             layers,
             norm: Norm::load(weights, "decoder.layer_norm", d)?,
@@ -108,7 +109,7 @@ impl TextDecoder {
         cancel: &Cancel,
     ) -> Result<Tensor, WhisperError> {
         let ids = Tensor::from_slice(tokens, tokens.len(), &Device::Cpu)?;
-        let x = self.embedding.index_select(&ids, 0)?;
+        let x = self.embedding.forward(&ids)?;
         let mut x = (x + self.positions.narrow(0, position, tokens.len())?)?;
         let none = Vec::new();
         for (i, (layer, cache)) in self.layers.iter().zip(caches).enumerate() {
@@ -127,7 +128,9 @@ impl TextDecoder {
             .norm
             .forward(&states.narrow(0, row, 1)?.contiguous()?)?;
         values(&x, |x| {
-            values(&self.embedding, |w| kernels::linear(x, w, x.len(), &[]))
+            values(self.embedding.embeddings(), |w| {
+                kernels::linear(x, w, x.len(), &[])
+            })
         })?
     }
 }

@@ -15,7 +15,7 @@ use realfft::{RealFftPlanner, RealToComplex};
 use super::{FRAME, HOP, SAMPLE_RATE, WINDOW_FRAMES, WINDOW_MEL_FRAMES};
 
 /// Samples of one Fourier window.
-const N_FFT: usize = 400;
+const N_FFT: usize = candle_transformers::models::whisper::N_FFT;
 /// Frequencies of one Fourier window.
 const N_FREQS: usize = N_FFT / 2 + 1;
 /// Samples that a frame reaches to either side of its centre.

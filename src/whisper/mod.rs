@@ -29,15 +29,17 @@ pub use mel::{LogMel, MelFilters};
 pub use model::{AlignmentRows, Decoder, Device, Encoded, ModelSource, Step, Whisper};
 pub use tokenizer::{Specials, Tokenizer, WordTokens};
 
+use candle_transformers::models::whisper as facts;
+
 /// Samples a second that Whisper hears.
-pub const SAMPLE_RATE: usize = 16_000;
+pub const SAMPLE_RATE: usize = facts::SAMPLE_RATE;
 /// Samples between two log-mel frames (10 ms).
-pub const HOP: usize = 160;
-/// Samples between two encoder frames (20 ms), the unit of every attention row.
-pub const FRAME: usize = 320;
+pub const HOP: usize = facts::HOP_LENGTH;
+/// Samples between two encoder frames (20 ms), the unit of every attention row: the second convolution halves the rate.
+pub const FRAME: usize = 2 * HOP;
 /// Encoder frames of one window (30 s).
-pub const WINDOW_FRAMES: usize = 1500;
+pub const WINDOW_FRAMES: usize = WINDOW_MEL_FRAMES / 2;
 /// Log-mel frames of one window.
-pub const WINDOW_MEL_FRAMES: usize = 3000;
+pub const WINDOW_MEL_FRAMES: usize = facts::N_FRAMES;
 /// Samples of one window.
-pub const WINDOW_SAMPLES: usize = 480_000;
+pub const WINDOW_SAMPLES: usize = facts::N_SAMPLES;
