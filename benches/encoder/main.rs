@@ -1,4 +1,4 @@
-//! Encoder, prefill and step time of the network in the released shapes (random weights), beside what the
+//! Log-mel, encoder, prefill, step and whole-pass time of the network in the released shapes (random weights), beside what the
 //! machine could do and, when `benches/peers.sh` was run, beside openai-whisper on PyTorch in the same run.
 //!
 //!     cargo bench --bench encoder -- [nano] [tiny] [base] [small] [--rounds N] [--best] [--no-peer]
@@ -12,7 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gstwhisperstream::whisper::{Cancel, Device, Encoded, ModelSource, WINDOW_MEL_FRAMES, Whisper};
+use gstwhisperstream::whisper::{
+    Cancel, Device, Encoded, LogMel, ModelSource, SAMPLE_RATE, Whisper,
+};
 use peer::Peer;
 use synthetic::{Shape, Stored};
 
@@ -21,10 +23,28 @@ const PROMPT: usize = 40;
 /// Steps of one measured run.
 const STEPS: usize = 16;
 
-struct Times {
-    encoder: Vec<f64>,
-    prefill: Vec<f64>,
-    step: Vec<f64>,
+/// Steps of a whole pass: two or three tokens are decided in half a second of speech, one more is dropped.
+const PASS_STEPS: f64 = 4.0;
+/// Audio that a pass holds, and what is new of it: samples.
+const HELD: usize = 10 * SAMPLE_RATE;
+const NEW: usize = SAMPLE_RATE / 2;
+
+/// Milliseconds of one window.
+#[derive(Clone, Copy)]
+pub struct Round {
+    /// Log-mel of the held audio, when half a second is new.
+    pub mel: f64,
+    pub encoder: f64,
+    pub prefill: f64,
+    /// One token.
+    pub step: f64,
+}
+
+impl Round {
+    /// All that a pass costs.
+    fn pass(&self) -> f64 {
+        self.mel + self.encoder + self.prefill + PASS_STEPS * self.step
+    }
 }
 
 fn main() {
@@ -65,7 +85,8 @@ fn main() {
         None => println!("peer: none (run benches/peers.sh to have openai-whisper beside)"),
     }
     println!(
-        "{which} of {rounds} rounds, ours and the peer's in turn; prefill = cross keys and values + {PROMPT} tokens"
+        "{which} of {rounds} rounds, ours and the peer's in turn; mel = 10 s held, 0.5 s new; prefill = cross keys and \
+         values + {PROMPT} tokens; pass = all of them with {PASS_STEPS} steps"
     );
     println!(
         "{:6} {:8} {:>10} {:>10} {:>7} {:>22}",
@@ -76,59 +97,35 @@ fn main() {
         if let Some(peer) = &mut peer {
             peer.load(shape);
         }
-        let mut times = [Times::new(), Times::new()];
+        let (mut own, mut theirs) = (Vec::new(), Vec::new());
         // The first round warms up.
         for round in 0..=rounds {
-            let (encoder, prefill, step) = run(&ours);
+            let ours = run(&ours);
+            let peers = peer.as_mut().and_then(|p| p.run(PROMPT, STEPS));
             if round > 0 {
-                times[0].push(encoder, prefill, step);
-            }
-            if let Some((encoder, prefill, step)) = peer.as_mut().and_then(|p| p.run(PROMPT, STEPS))
-                && round > 0
-            {
-                times[1].push(encoder, prefill, step);
+                own.push(ours);
+                theirs.extend(peers);
             }
         }
-        let [ours, theirs] = times;
-        let limit = |ms: f64, found: f64| format!("{:.0} %", 100.0 * ms / found);
-        let (encoder, prefill, step) = (
-            typical(ours.encoder),
-            typical(ours.prefill),
-            typical(ours.step),
-        );
-        let ideal = machine::encoder_flops(shape) / peak / 1e6;
-        line(
-            name,
-            "encoder",
-            encoder,
-            typical(theirs.encoder),
-            &limit(ideal, encoder),
-        );
-        line(name, "prefill", prefill, typical(theirs.prefill), "");
-        let ideal = machine::step_bytes(shape) / bandwidth / 1e6;
-        line(
-            name,
-            "step",
-            step,
-            typical(theirs.step),
-            &limit(ideal, step),
-        );
-    }
-}
-
-impl Times {
-    fn new() -> Times {
-        Times {
-            encoder: Vec::new(),
-            prefill: Vec::new(),
-            step: Vec::new(),
+        let of =
+            |rounds: &[Round], part: fn(&Round) -> f64| typical(rounds.iter().map(part).collect());
+        let limit = |ideal: f64, found: f64| format!("{:.0} %", 100.0 * ideal / found);
+        let parts: [(&str, fn(&Round) -> f64); 5] = [
+            ("mel", |r| r.mel),
+            ("encoder", |r| r.encoder),
+            ("prefill", |r| r.prefill),
+            ("step", |r| r.step),
+            ("pass", Round::pass),
+        ];
+        for (what, part) in parts {
+            let found = of(&own, part);
+            let share = match what {
+                "encoder" => limit(machine::encoder_flops(shape) / peak / 1e6, found),
+                "step" => limit(machine::step_bytes(shape) / bandwidth / 1e6, found),
+                _ => String::new(),
+            };
+            line(name, what, found, of(&theirs, part), &share);
         }
-    }
-
-    fn push(&mut self, encoder: f64, prefill: f64, step: f64) {
-        self.encoder.push(encoder);
-        self.prefill.push(prefill);
-        self.step.push(step);
     }
 }
 
@@ -148,15 +145,21 @@ fn load(shape: &Shape) -> Arc<Whisper> {
     Arc::new(whisper.expect("the model that was just written"))
 }
 
-/// One window: milliseconds of encoder, prefill and one step.
-fn run(whisper: &Arc<Whisper>) -> (f64, f64, f64) {
+/// One window.
+fn run(whisper: &Arc<Whisper>) -> Round {
     let cancel = Cancel::default();
-    let bins = whisper.config().mel_bins;
-    let mel: Vec<f32> = (0..bins * WINDOW_MEL_FRAMES)
-        .map(|i| (i as f32 * 0.37).sin())
-        .collect();
+    let audio: Vec<f32> = (0..HELD).map(|i| (i as f32 * 0.37).sin()).collect();
+    let (held, new) = audio.split_at(HELD - NEW);
+    let mut log_mel = LogMel::new(Arc::clone(whisper.mel_filters()));
+    log_mel.push(held);
+    log_mel.window();
     let start = Instant::now();
-    let encoded: Encoded = whisper.encode(&mel, &cancel).expect("encode");
+    log_mel.push(new);
+    let window = log_mel.window();
+    let mel = ms(start);
+
+    let start = Instant::now();
+    let encoded: Encoded = whisper.encode(&window, &cancel).expect("encode");
     let encoder = ms(start);
 
     let heads = &whisper.config().alignment_heads;
@@ -170,7 +173,13 @@ fn run(whisper: &Arc<Whisper>) -> (f64, f64, f64) {
     for token in (200..).take(STEPS) {
         decoder.step(&[token], None, &cancel).expect("step");
     }
-    (encoder, prefill, ms(start) / STEPS as f64)
+    let step = ms(start) / STEPS as f64;
+    Round {
+        mel,
+        encoder,
+        prefill,
+        step,
+    }
 }
 
 fn ms(start: Instant) -> f64 {

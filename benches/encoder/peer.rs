@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::Round;
 use crate::synthetic::Shape;
 
 pub struct Peer {
@@ -52,11 +53,16 @@ impl Peer {
         }}));
     }
 
-    /// One window: milliseconds of encoder, prefill and one step.
-    pub fn run(&mut self, prompt: usize, steps: usize) -> Option<(f64, f64, f64)> {
+    /// One window.
+    pub fn run(&mut self, prompt: usize, steps: usize) -> Option<Round> {
         let answer = self.ask(json!({"run": {"prompt": prompt, "steps": steps}}))?;
         let ms = |name: &str| answer.get(name)?.as_f64();
-        Some((ms("encoder")?, ms("prefill")?, ms("step")?))
+        Some(Round {
+            mel: ms("mel")?,
+            encoder: ms("encoder")?,
+            prefill: ms("prefill")?,
+            step: ms("step")?,
+        })
     }
 
     fn ask(&mut self, question: Value) -> Option<Value> {
