@@ -110,7 +110,8 @@ fn main() {
         let of =
             |rounds: &[Round], part: fn(&Round) -> f64| typical(rounds.iter().map(part).collect());
         let limit = |ideal: f64, found: f64| format!("{:.0} %", 100.0 * ideal / found);
-        let parts: [(&str, fn(&Round) -> f64); 5] = [
+        type Part = fn(&Round) -> f64;
+        let parts: [(&str, Part); 5] = [
             ("mel", |r| r.mel),
             ("encoder", |r| r.encoder),
             ("prefill", |r| r.prefill),

@@ -79,10 +79,10 @@ impl WhisperStream {
             gst::element_imp_error!(
                 self,
                 gst::ResourceError::Read,
-                [
+                (
                     "A buffer of {} bytes could not be mapped for reading",
                     buffer.size()
-                ]
+                )
             );
             gst::FlowError::Error
         })?;
@@ -139,11 +139,11 @@ impl WhisperStream {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Format,
-                [
+                (
                     "The segment plays backwards (rate {}): speech cannot be transcribed in reverse; seek with a \
                      positive rate",
                     segment.rate()
-                ]
+                )
             );
             return false;
         }
@@ -220,10 +220,8 @@ impl WhisperStream {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Format,
-                [
-                    "The data has no caps: it is taken as raw PCM, S16LE, 16000 Hz, mono. If it is anything else, put \
-                     a parser or decodebin, audioconvert and audioresample before whisperstream"
-                ]
+                ("The data has no caps: it is taken as raw PCM, S16LE, 16000 Hz, mono. If it is anything else, put \
+                     a parser or decodebin, audioconvert and audioresample before whisperstream")
             );
         }
         if !has_segment {
@@ -255,10 +253,8 @@ impl WhisperStream {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Negotiation,
-                [
-                    "Downstream takes {theirs}, but whisperstream gives text/x-raw, format=utf8 or application/x-json; \
-                     link an element that takes one of them"
-                ]
+                ("Downstream takes {theirs}, but whisperstream gives text/x-raw, format=utf8 or application/x-json; \
+                     link an element that takes one of them")
             );
             return false;
         }
@@ -295,11 +291,9 @@ impl WhisperStream {
                     gst::element_imp_warning!(
                         self,
                         gst::StreamError::Failed,
-                        [
-                            "Timestamps ran backwards by {by} without a new segment; the text goes on from where it \
+                        ("Timestamps ran backwards by {by} without a new segment; the text goes on from where it \
                              was. Put a clocksync or an identity single-segment=true before whisperstream if upstream \
-                             restarts its clock"
-                        ]
+                             restarts its clock")
                     );
                 }
             }
@@ -327,12 +321,12 @@ impl WhisperStream {
                 gst::element_imp_warning!(
                     self,
                     gst::StreamError::Format,
-                    [
+                    (
                         "A buffer holds {} bytes, not a whole number of 16-bit samples: its last byte is taken as the \
                          first half of the next buffer's first sample. Put rawaudioparse before whisperstream if \
                          upstream cuts its data anywhere",
                         bytes.len()
-                    ]
+                    )
                 );
             }
         }

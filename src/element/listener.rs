@@ -62,7 +62,7 @@ impl WhisperStream {
                 gst::element_imp_warning!(
                     self,
                     gst::ResourceError::Settings,
-                    ["{refusal}; the stream goes on as before"]
+                    ("{refusal}; the stream goes on as before")
                 );
             }
             Event::Dropped { start, samples } => self.dropped(number, start, samples),
@@ -341,11 +341,11 @@ impl WhisperStream {
             gst::element_imp_warning!(
                 self,
                 gst::CoreError::Clock,
-                [
+                (
                     "Text came {delay_ms} ms after it was spoken, but latency and lateness promise {} ms; raise \
                      latency, or choose a smaller model",
                     promised.mseconds()
-                ],
+                ),
                 details: gst::Structure::builder("whisperstream/excessive-delay")
                     .field("new-observed-max-delay", delay.nseconds())
                     .build()

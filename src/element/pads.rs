@@ -72,10 +72,8 @@ fn name_wrong_caps(pad: &gst::Pad, caps: &gst::CapsRef) {
         gst::element_error!(
             element,
             gst::CoreError::Negotiation,
-            [
-                "The caps {caps} cannot be taken: whisperstream hears only {wanted}; put \
-                 \"audioconvert ! audioresample\" before it"
-            ]
+            ("The caps {caps} cannot be taken: whisperstream hears only {wanted}; put \
+                 \"audioconvert ! audioresample\" before it")
         );
     }
 }

@@ -236,7 +236,7 @@ impl WhisperStream {
             gst::element_imp_warning!(
                 self,
                 gst::ResourceError::Settings,
-                ["{refusal}; the value before stays"]
+                ("{refusal}; the value before stays")
             );
             return;
         }
@@ -269,7 +269,7 @@ impl WhisperStream {
             gst::element_imp_warning!(
                 self,
                 gst::ResourceError::Settings,
-                ["{error}; the value before stays"]
+                ("{error}; the value before stays")
             );
             return;
         }

@@ -61,11 +61,9 @@ impl WhisperStream {
             gst::element_imp_warning!(
                 self,
                 gst::ResourceError::Settings,
-                [
-                    "No model is chosen: the bundled demo model whisper-nano runs, which knows about 450 words of \
+                ("No model is chosen: the bundled demo model whisper-nano runs, which knows about 450 words of \
                      French and English. For real use set the property model to the directory of a Hugging Face \
-                     Whisper model (openai/whisper-small, say)"
-                ]
+                     Whisper model (openai/whisper-small, say)")
             );
         }
         Ok(())
@@ -329,22 +327,22 @@ fn manner(settings: &Settings, pace: engine::Pace) -> Manner {
 }
 
 fn refused(refusal: &Refusal) -> gst::ErrorMessage {
-    gst::error_msg!(gst::ResourceError::Settings, ["{refusal}"])
+    gst::error_msg!(gst::ResourceError::Settings, ("{refusal}"))
 }
 
 /// The engine's fault as an ERROR message.
 pub fn error_message(error: &EngineError) -> gst::ErrorMessage {
     match error {
         EngineError::Settings(_) | EngineError::Heads { .. } | EngineError::NoHeads => {
-            gst::error_msg!(gst::ResourceError::Settings, ["{error}"])
+            gst::error_msg!(gst::ResourceError::Settings, ("{error}"))
         }
         EngineError::Model(cause) => match **cause {
             WhisperError::NoSuchPath(_) => {
-                gst::error_msg!(gst::ResourceError::NotFound, ["{error}"])
+                gst::error_msg!(gst::ResourceError::NotFound, ("{error}"))
             }
-            _ => gst::error_msg!(gst::ResourceError::OpenRead, ["{error}"]),
+            _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
         },
-        EngineError::Thread(_) => gst::error_msg!(gst::CoreError::Thread, ["{error}"]),
-        EngineError::Fault(_) => gst::error_msg!(gst::LibraryError::Failed, ["{error}"]),
+        EngineError::Thread(_) => gst::error_msg!(gst::CoreError::Thread, ("{error}")),
+        EngineError::Fault(_) => gst::error_msg!(gst::LibraryError::Failed, ("{error}")),
     }
 }
