@@ -122,9 +122,7 @@ fn align(truth: &[String], said: &[String]) -> (usize, Vec<(usize, usize)>) {
     for (i, row) in d.iter_mut().enumerate() {
         row[0] = i;
     }
-    for j in 0..=m {
-        d[0][j] = j;
-    }
+    d[0] = (0..=m).collect();
     for i in 1..=n {
         for j in 1..=m {
             let change = usize::from(truth[i - 1] != said[j - 1]);

@@ -102,7 +102,7 @@ impl MissingPlugins {
         if !heard_audio && error.matches(gst::CoreError::MissingPlugin) {
             return Failure::NoAudio;
         }
-        Failure::Pipeline(reason(err.src(), error.message(), err.debug().as_deref()))
+        Failure::Pipeline(reason(error.message()))
     }
 
     /// At the end of the stream: fine if there was something to hear.
@@ -130,13 +130,7 @@ fn package_for(media_type: &str) -> &'static str {
     }
 }
 
-/// What an ERROR or WARNING is about, on one line. `whisperstream` has its reasons in the details, below the line that
-/// says where in the code they arose; other elements have them in the message.
-pub fn reason(source: Option<&gst::Object>, message: &str, details: Option<&str>) -> String {
-    let is_ours = source
-        .and_then(|source| source.downcast_ref::<gst::Element>()?.factory())
-        .is_some_and(|factory| factory.name() == "whisperstream");
-    let details = details.and_then(|details| Some(details.split_once('\n')?.1));
-    let reason = details.filter(|_| is_ours).unwrap_or(message);
-    reason.split_whitespace().collect::<Vec<_>>().join(" ")
+/// A message's text on one line.
+pub fn reason(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

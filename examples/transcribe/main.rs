@@ -102,11 +102,7 @@ fn follow(
             gst::MessageView::Warning(warning) => {
                 progress.note(&format!(
                     "warning: {}",
-                    failure::reason(
-                        warning.src(),
-                        warning.error().message(),
-                        warning.debug().as_deref()
-                    )
+                    failure::reason(warning.error().message())
                 ));
             }
             gst::MessageView::Progress(loading) => match loading.get() {
