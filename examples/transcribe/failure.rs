@@ -4,8 +4,6 @@
 
 use std::io;
 
-use gst::prelude::*;
-
 use crate::End;
 
 #[derive(Debug)]
