@@ -45,6 +45,10 @@ fn busy(ms: u64) -> (Arc<Session>, thread::JoinHandle<Result<u64, Stopped>>) {
         let samples = audio::samples("fr-long.wav");
         move || session.push(&samples)
     });
+    // The call is under way once something has arrived.
+    while session.position() == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
     thread::sleep(Duration::from_millis(ms));
     assert!(!pusher.is_finished(), "54 s were heard in {ms} ms");
     (session, pusher)
