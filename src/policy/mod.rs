@@ -1,4 +1,4 @@
-//! What may be said when: AlignAtt (shared/docs/alignatt.md). Pure state machines: no threads, no candle, no I/O.
+//! What may be said when: AlignAtt (docs/policy.md). Pure state machines: no threads, no candle, no I/O.
 //!
 //! A stream's [`AlignAtt`] takes chunks of audio and hands out a [`Pass`] for each; the pass asks for rows of
 //! logits and attention ([`Ask`]) until it is done, and [`AlignAtt::commit`] turns it into an [`Outcome`].
@@ -49,7 +49,7 @@ pub struct Release {
     pub words: Vec<Word>,
     /// All words joined, as decoded.
     pub text: String,
-    /// The emitted segment's start and end (alignatt.md §6).
+    /// The emitted segment's start and end (docs/policy.md).
     pub start: Samples,
     pub end: Samples,
 }
