@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use gstwhisperstream::engine::pass;
 use gstwhisperstream::policy::{AlignAtt, Compat, PolicySettings, Referee, Release, Task};
-use gstwhisperstream::whisper::{Cancel, Device, ModelSource, Whisper};
+use gstwhisperstream::whisper::{Backend, Cancel, ModelSource, Whisper};
 use serde_json::Value;
 
 /// Below this distance of the best two logits the token is a matter of rounding.
@@ -246,7 +246,7 @@ fn every_golden_trace_is_reproduced() {
     let model = Arc::new(
         Whisper::load(
             &ModelSource::Demo,
-            Device::Cpu,
+            Backend::default(),
             &Cancel::default(),
             &mut |_| {},
         )

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gstwhisperstream::whisper::{
-    AlignmentHead, AlignmentSource, Cancel, Device, ModelSource, Whisper, WhisperError,
+    AlignmentHead, AlignmentSource, Backend, Cancel, ModelSource, Whisper, WhisperError,
 };
 use serde_json::json;
 use synthetic::{Shape, Stored};
@@ -22,7 +22,7 @@ fn model(shape: &Shape) -> TempDir {
 
 fn load(path: &Path) -> Result<Whisper, WhisperError> {
     let source = ModelSource::Path(path.to_owned());
-    Whisper::load(&source, Device::Cpu, &Cancel::default(), &mut |_| {})
+    Whisper::load(&source, Backend::default(), &Cancel::default(), &mut |_| {})
 }
 
 /// The sentence this model is refused with; it must hold each of `parts`.
@@ -81,7 +81,7 @@ fn progress_rises_to_a_hundred() {
     let source = ModelSource::Path(dir.path().to_owned());
     let mut seen = Vec::new();
     let mut note = |percent| seen.push(percent);
-    Whisper::load(&source, Device::Cpu, &Cancel::default(), &mut note).unwrap();
+    Whisper::load(&source, Backend::default(), &Cancel::default(), &mut note).unwrap();
     assert!(seen.is_sorted(), "{seen:?}");
     assert_eq!((seen[0], seen[seen.len() - 1]), (0, 100));
     assert!(seen.len() > 10, "{seen:?}");
@@ -306,18 +306,18 @@ fn wrong_input_is_an_error_and_the_model_goes_on() {
     assert!(whisper.encode(&[], &cancel).is_err());
     let encoded = whisper.encode(&vec![0.0; 80 * 3000], &cancel).unwrap();
     let nowhere = [AlignmentHead { layer: 1, head: 0 }];
-    assert!(whisper.decoder(&encoded, &nowhere, &cancel).is_err());
+    assert!(whisper.decoder(&encoded, &nowhere).is_err());
 
-    let mut decoder = whisper.decoder(&encoded, &[], &cancel).unwrap();
-    assert!(decoder.step(&[], None, &cancel).is_err());
-    assert!(decoder.step(&[2000], None, &cancel).is_err());
-    assert!(decoder.step(&[1], Some(1), &cancel).is_err());
-    assert!(decoder.step(&[1; 449], None, &cancel).is_err());
+    let mut decoder = whisper.decoder(&encoded, &[]).unwrap();
+    assert!(decoder.step(&whisper, &[], None).is_err());
+    assert!(decoder.step(&whisper, &[2000], None).is_err());
+    assert!(decoder.step(&whisper, &[1], Some(1)).is_err());
+    assert!(decoder.step(&whisper, &[1; 449], None).is_err());
     assert_eq!(decoder.position(), 0);
-    decoder.step(&[1; 447], None, &cancel).unwrap();
-    let last = decoder.step(&[1], None, &cancel).unwrap();
+    decoder.step(&whisper, &[1; 447], None).unwrap();
+    let last = decoder.step(&whisper, &[1], None).unwrap();
     assert!(last.logits.iter().all(|x| x.is_finite()));
-    assert!(decoder.step(&[1], None, &cancel).is_err());
+    assert!(decoder.step(&whisper, &[1], None).is_err());
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn a_cancelled_load_says_so() {
             from_within.cancel();
         }
     };
-    let result = Whisper::load(&source, Device::Cpu, &cancel, &mut progress);
+    let result = Whisper::load(&source, Backend::default(), &cancel, &mut progress);
     assert!(matches!(result, Err(WhisperError::Cancelled)));
 }
 
@@ -365,7 +365,7 @@ fn a_cancelled_load_says_so() {
 fn a_build_without_the_demo_model_says_so() {
     let result = Whisper::load(
         &ModelSource::Demo,
-        Device::Cpu,
+        Backend::default(),
         &Cancel::default(),
         &mut |_| {},
     );

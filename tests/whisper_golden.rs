@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gstwhisperstream::whisper::{AlignmentHead, Cancel, Device, ModelSource, Whisper};
+use gstwhisperstream::whisper::{AlignmentHead, Backend, Cancel, ModelSource, Whisper};
 use safetensors::SafeTensors;
 
 const TOLERANCE: f32 = 1e-3;
@@ -16,7 +16,7 @@ fn shared(path: &str) -> PathBuf {
 }
 
 fn load(source: &ModelSource) -> Arc<Whisper> {
-    Arc::new(Whisper::load(source, Device::Cpu, &Cancel::default(), &mut |_| {}).unwrap())
+    Arc::new(Whisper::load(source, Backend::default(), &Cancel::default(), &mut |_| {}).unwrap())
 }
 
 fn floats(tensors: &SafeTensors, name: &str) -> Vec<f32> {
@@ -72,8 +72,8 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
         .collect();
     let ids = |name| integers(&golden_file, name).into_iter().map(|id| id as u32);
     let prompt: Vec<u32> = ids("prompt").collect();
-    let mut decoder = whisper.decoder(&encoded, &heads, &cancel).unwrap();
-    let mut step = decoder.step(&prompt, Some(0), &cancel).unwrap();
+    let mut decoder = whisper.decoder(&encoded, &heads).unwrap();
+    let mut step = decoder.step(&whisper, &prompt, Some(0)).unwrap();
     close(
         &format!("{golden} prompt logits"),
         &step.logits,
@@ -91,7 +91,7 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
     let continuation = fed.strip_prefix(&prompt[..]).unwrap();
     for &token in continuation {
         assert_eq!(argmax(&step.logits), token, "{golden}: another token");
-        step = decoder.step(&[token], None, &cancel).unwrap();
+        step = decoder.step(&whisper, &[token], None).unwrap();
     }
     assert_eq!(argmax(&step.logits), last, "{golden}: another last token");
     close(
@@ -106,8 +106,8 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
     );
 
     // The same tokens in one step: the cache changes nothing but rounding.
-    let mut decoder = whisper.decoder(&encoded, &heads, &cancel).unwrap();
-    let step = decoder.step(fed, Some(prompt.len() - 1), &cancel).unwrap();
+    let mut decoder = whisper.decoder(&encoded, &heads).unwrap();
+    let step = decoder.step(&whisper, fed, Some(prompt.len() - 1)).unwrap();
     close(
         &format!("{golden} at once"),
         &step.logits,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gstwhisperstream::whisper::{
-    Cancel, Device, Encoded, LogMel, ModelSource, SAMPLE_RATE, Whisper,
+    Backend, Cancel, Encoded, LogMel, ModelSource, SAMPLE_RATE, Whisper,
 };
 use peer::Peer;
 use synthetic::{Shape, Stored};
@@ -142,7 +142,7 @@ fn load(shape: &Shape) -> Arc<Whisper> {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the model");
     synthetic::write(dir.path(), shape, Stored::F16, 1);
     let source = ModelSource::Path(Path::to_owned(dir.path()));
-    let whisper = Whisper::load(&source, Device::Cpu, &Cancel::default(), &mut |_| {});
+    let whisper = Whisper::load(&source, Backend::default(), &Cancel::default(), &mut |_| {});
     Arc::new(whisper.expect("the model that was just written"))
 }
 
@@ -166,13 +166,13 @@ fn run(whisper: &Arc<Whisper>) -> Round {
     let heads = &whisper.config().alignment_heads;
     let prompt: Vec<u32> = (100..).take(PROMPT).collect();
     let start = Instant::now();
-    let mut decoder = whisper.decoder(&encoded, heads, &cancel).expect("start");
-    decoder.step(&prompt, None, &cancel).expect("prefill");
+    let mut decoder = whisper.decoder(&encoded, heads).expect("start");
+    decoder.step(whisper, &prompt, None).expect("prefill");
     let prefill = ms(start);
 
     let start = Instant::now();
     for token in (200..).take(STEPS) {
-        decoder.step(&[token], None, &cancel).expect("step");
+        decoder.step(whisper, &[token], None).expect("step");
     }
     let step = ms(start) / STEPS as f64;
     Round {

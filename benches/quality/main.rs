@@ -13,7 +13,7 @@ use std::sync::Arc;
 use clap::Parser;
 use gstwhisperstream::engine::pass;
 use gstwhisperstream::policy::{AlignAtt, Compat, Outcome, PolicySettings};
-use gstwhisperstream::whisper::{Cancel, Device, ModelSource, Whisper};
+use gstwhisperstream::whisper::{Backend, Cancel, ModelSource, Whisper};
 use score::{Said, Score, True};
 
 #[derive(Parser)]
@@ -73,7 +73,7 @@ fn main() {
     let model = Arc::new(
         Whisper::load(
             &ModelSource::Demo,
-            Device::Cpu,
+            Backend::default(),
             &Cancel::default(),
             &mut |_| {},
         )

@@ -5,7 +5,7 @@ use gst::ClockTime;
 use super::{Compat, Pace, Task, Unit};
 use crate::engine::{self, ModelKey, SessionSettings};
 use crate::policy::{self, PolicySettings, SettingsError};
-use crate::whisper::{AlignmentHead, Device, ModelSource};
+use crate::whisper::{AlignmentHead, Backend, Device, ModelSource, Precision};
 
 /// Longest `latency` or `lateness`: an hour.
 const LONGEST_MS: u32 = 3_600_000;
@@ -113,7 +113,10 @@ impl Settings {
         Ok(SessionSettings {
             model: ModelKey {
                 source,
-                device: parse_device(&self.device)?,
+                backend: Backend {
+                    device: parse_device(&self.device)?,
+                    precision: Precision::Auto,
+                },
             },
             policy,
             alignment_heads: self

@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use once_cell::sync::{Lazy, OnceCell};
 
 use super::{fault_text, lock};
-use crate::whisper::{Cancel, Device, ModelSource, Whisper, WhisperError};
+use crate::whisper::{Backend, Cancel, ModelSource, Whisper, WhisperError};
 
 /// What makes two users share one model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelKey {
     pub source: ModelSource,
-    pub device: Device,
+    pub backend: Backend,
 }
 
 impl ModelKey {
@@ -45,9 +45,9 @@ static MODELS: Lazy<Cache<Whisper>> = Lazy::new(Cache::default);
 /// Asks for a model. Returns at once; [`Request::wait`] brings it. The first asker's call starts the load on a thread
 /// of its own, later ones join it. Fails only if that thread cannot be started.
 pub fn acquire(key: &ModelKey) -> io::Result<Request<Whisper>> {
-    let (source, device) = (key.source.clone(), key.device);
+    let (source, backend) = (key.source.clone(), key.backend);
     MODELS.acquire(&key.canonical(), move |cancel, progress| {
-        Whisper::load(&source, device, cancel, progress)
+        Whisper::load(&source, backend, cancel, progress)
     })
 }
 

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn key(name: &str) -> ModelKey {
     ModelKey {
         source: ModelSource::Path(name.into()),
-        device: Device::Cpu,
+        backend: Backend::default(),
     }
 }
 

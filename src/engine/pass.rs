@@ -1,13 +1,11 @@
 //! The one loop that steps the decoder.
 
-use std::sync::Arc;
-
 use crate::policy::{Ask, Pass};
 use crate::whisper::{AlignmentHead, Cancel, Decoder, Whisper, WhisperError};
 
 /// Answers what `pass` asks for until it is done. An error (cancellation too) leaves the pass half-way: drop it.
 pub fn run(
-    model: &Arc<Whisper>,
+    model: &Whisper,
     heads: &[AlignmentHead],
     pass: &mut Pass,
     cancel: &Cancel,
@@ -16,20 +14,19 @@ pub fn run(
     let mut decoder: Option<Decoder> = None;
     let mut ask = pass.first();
     loop {
+        cancel.check()?;
         ask = match ask {
             Ask::Done => return Ok(()),
             Ask::Alone { tokens } => {
-                let step = model
-                    .decoder(&encoded, heads, cancel)?
-                    .step(&tokens, None, cancel)?;
+                let step = model.decoder(&encoded, heads)?.step(model, &tokens, None)?;
                 pass.answer(step)
             }
             Ask::Step { tokens, probe_row } => {
                 let decoder = match &mut decoder {
                     Some(decoder) => decoder,
-                    none => none.insert(model.decoder(&encoded, heads, cancel)?),
+                    none => none.insert(model.decoder(&encoded, heads)?),
                 };
-                pass.answer(decoder.step(&tokens, probe_row, cancel)?)
+                pass.answer(decoder.step(model, &tokens, probe_row)?)
             }
         };
     }

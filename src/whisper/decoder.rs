@@ -3,11 +3,11 @@
 use candle_core::{Device, Tensor};
 use candle_nn::{Embedding, Module};
 
+use super::WhisperError;
 use super::config::ModelConfig;
 use super::kernels::{self, KeyValues};
 use super::ops::{Linear, Mlp, Norm, attention, remember, values};
 use super::weights::Weights;
-use super::{Cancel, WINDOW_FRAMES, WhisperError};
 
 pub struct TextDecoder {
     /// `[vocab, d]`, also the projection to the vocabulary.
@@ -33,12 +33,25 @@ struct Layer {
     heads: usize,
 }
 
-/// What one layer remembers of a running pass.
-pub struct LayerCache {
-    /// Of the window.
-    cross: KeyValues,
-    /// Of the tokens fed so far.
-    own: KeyValues,
+/// One decoder's rows of a step.
+pub struct Rows<'a> {
+    pub tokens: &'a [u32],
+    /// Of the first of them.
+    pub position: usize,
+    /// Keys and values of the window, layer by layer.
+    pub cross: &'a [KeyValues],
+    /// Keys and values of the tokens fed so far, layer by layer.
+    pub own: &'a mut [KeyValues],
+    /// The cross-attention heads of each layer whose weights are wanted.
+    pub wanted: &'a [Vec<usize>],
+    pub probe_row: Option<usize>,
+}
+
+/// Vocabulary logits that a decoder asked for.
+pub struct Logits {
+    /// Of its last row.
+    pub last: Vec<f32>,
+    pub probe: Option<Vec<f32>>,
 }
 
 impl TextDecoder {
@@ -76,62 +89,78 @@ impl TextDecoder {
             .map_or(0, |last| last + 1))
     }
 
-    /// Cross keys and values of `encoded` `[1500, d]`, layer by layer.
-    pub fn start(
-        &self,
-        encoded: &Tensor,
-        cancel: &Cancel,
-    ) -> Result<Vec<LayerCache>, WhisperError> {
-        let caches = self.layers.iter().map(|layer| {
-            cancel.check()?;
-            let (k, v) = (
-                layer.cross_k.forward(encoded)?,
-                layer.cross_v.forward(encoded)?,
-            );
-            let width = encoded.dim(1)? / layer.heads;
-            let mut cross = KeyValues::new(WINDOW_FRAMES, layer.heads, width);
-            remember(&mut cross, &k, &v)?;
-            let own = KeyValues::new(self.positions.dim(0)?, layer.heads, width);
-            Ok(LayerCache { cross, own })
-        });
-        caches.collect()
+    /// Cross keys and values of one layer for encoder states `[frames, d]`.
+    pub fn cross(&self, layer: usize, states: &Tensor) -> Result<KeyValues, WhisperError> {
+        let Some(layer) = self.layers.get(layer) else {
+            return Err(candle_core::Error::Msg(format!("no decoder layer {layer}")).into());
+        };
+        let (frames, d) = states.dims2()?;
+        let mut cross = KeyValues::new(frames, layer.heads, d / layer.heads);
+        let (k, v) = (
+            layer.cross_k.forward(states)?,
+            layer.cross_v.forward(states)?,
+        );
+        remember(&mut cross, &k, &v)?;
+        Ok(cross)
     }
 
-    /// Runs `tokens`, the first of which stands at `position`; returns the last layer's states `[rows, d]`.
-    /// `want`: the cross-attention heads of each layer whose weights go to `sink(layer, head's place, weights)`.
+    /// An empty self-attention cache for each layer.
+    pub fn own(&self) -> Vec<KeyValues> {
+        let (positions, d) = self.positions.dims2().unwrap_or_default();
+        let layers = self.layers.iter();
+        layers
+            .map(|layer| KeyValues::new(positions, layer.heads, d / layer.heads))
+            .collect()
+    }
+
+    /// Runs the rows of several decoders together; what it returns is in their order. Cross-attention weights of the
+    /// wanted heads go to `sink(decoder, layer, weights)`, `[heads, rows, frames]`.
     pub fn forward(
         &self,
-        tokens: &[u32],
-        position: usize,
-        caches: &mut [LayerCache],
-        want: &[Vec<usize>],
-        mut sink: impl FnMut(usize, &[f32]),
-        cancel: &Cancel,
-    ) -> Result<Tensor, WhisperError> {
-        let ids = Tensor::from_slice(tokens, tokens.len(), &Device::Cpu)?;
+        batch: &mut [Rows<'_>],
+        mut sink: impl FnMut(usize, usize, &[f32]),
+    ) -> Result<Vec<Logits>, WhisperError> {
+        let ids: Vec<u32> = batch.iter().flat_map(|rows| rows.tokens).copied().collect();
+        let positions = batch
+            .iter()
+            .flat_map(|rows| (rows.position..).take(rows.tokens.len()));
+        let positions: Vec<u32> = positions.map(|p| p as u32).collect();
+        let count = ids.len();
+        let ids = Tensor::from_vec(ids, count, &Device::Cpu)?;
+        let positions = Tensor::from_vec(positions, count, &Device::Cpu)?;
         let x = self.embedding.forward(&ids)?;
-        let mut x = (x + self.positions.narrow(0, position, tokens.len())?)?;
-        let none = Vec::new();
-        for (i, (layer, cache)) in self.layers.iter().zip(caches).enumerate() {
-            cancel.check()?;
-            let want = want.get(i).unwrap_or(&none);
-            let (states, weights) = layer.forward(&x, cache, want)?;
-            sink(i, &weights);
-            x = states;
+        let mut x = (x + self.positions.index_select(&positions, 0)?)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(i, &x, batch, |decoder, weights| sink(decoder, i, weights))?;
         }
-        Ok(x)
+        self.logits(&x, batch)
     }
 
-    /// Vocabulary logits of one row of [`forward`](Self::forward)'s states.
-    pub fn logits(&self, states: &Tensor, row: usize) -> Result<Vec<f32>, WhisperError> {
-        let x = self
-            .norm
-            .forward(&states.narrow(0, row, 1)?.contiguous()?)?;
-        values(&x, |x| {
+    /// Vocabulary logits of the rows asked for.
+    fn logits(&self, states: &Tensor, batch: &[Rows<'_>]) -> Result<Vec<Logits>, WhisperError> {
+        let mut asked = Vec::new();
+        let mut first = 0;
+        for rows in batch {
+            asked.push((first + rows.tokens.len() - 1) as u32);
+            asked.extend(rows.probe_row.map(|row| (first + row) as u32));
+            first += rows.tokens.len();
+        }
+        let asked = Tensor::new(asked, &Device::Cpu)?;
+        let x = self.norm.forward(&states.index_select(&asked, 0)?)?;
+        let d = x.dim(1)?;
+        let logits = values(&x, |x| {
             values(self.embedding.embeddings(), |w| {
-                kernels::linear(x, w, x.len(), &[])
+                kernels::linear(x, w, d, &[])
             })
-        })?
+        })??;
+        let vocabulary = self.embedding.embeddings().dim(0)?;
+        let mut rows_of = logits.chunks_exact(vocabulary).map(<[f32]>::to_vec);
+        let mut next = || rows_of.next().unwrap_or_default();
+        let logits = batch.iter().map(|rows| Logits {
+            last: next(),
+            probe: rows.probe_row.map(|_| next()),
+        });
+        Ok(logits.collect())
     }
 }
 
@@ -163,19 +192,65 @@ impl Layer {
 
     fn forward(
         &self,
+        at: usize,
         x: &Tensor,
-        cache: &mut LayerCache,
-        want: &[usize],
-    ) -> Result<(Tensor, Vec<f32>), WhisperError> {
+        batch: &mut [Rows<'_>],
+        mut sink: impl FnMut(usize, &[f32]),
+    ) -> Result<Tensor, WhisperError> {
         let h = self.norm.forward(x)?;
         let q = self.q.forward(&h)?;
-        remember(&mut cache.own, &self.k.forward(&h)?, &self.v.forward(&h)?)?;
-        let (attended, _) = attention(&q, &cache.own, true, &[])?;
+        let (k, v) = (self.k.forward(&h)?, self.v.forward(&h)?);
+        let attended = each(batch, &q, |_, rows, place, q| {
+            let Some(own) = rows.own.get_mut(at) else {
+                return Ok(q.clone());
+            };
+            let (k, v) = (place.of(&k)?, place.of(&v)?);
+            remember(own, &k, &v)?;
+            Ok(attention(q, own, true, &[])?.0)
+        })?;
         let x = self.o.forward_and_add(&attended, x)?;
 
         let q = self.cross_q.forward(&self.cross_norm.forward(&x)?)?;
-        let (attended, weights) = attention(&q, &cache.cross, false, want)?;
+        let none = Vec::new();
+        let attended = each(batch, &q, |decoder, rows, _, q| {
+            let Some(cross) = rows.cross.get(at) else {
+                return Ok(q.clone());
+            };
+            let wanted = rows.wanted.get(at).unwrap_or(&none);
+            let (attended, weights) = attention(q, cross, false, wanted)?;
+            sink(decoder, &weights);
+            Ok(attended)
+        })?;
         let x = self.cross_o.forward_and_add(&attended, &x)?;
-        Ok((self.mlp.forward(&x)?, weights))
+        self.mlp.forward(&x)
     }
+}
+
+/// Where a decoder's rows lie among all.
+struct Place {
+    first: usize,
+    count: usize,
+}
+
+impl Place {
+    fn of(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
+        Ok(x.narrow(0, self.first, self.count)?)
+    }
+}
+
+/// Does to each decoder's rows of `q` what is its own: decoder's number, its rows, their place, and `q` there.
+fn each(
+    batch: &mut [Rows<'_>],
+    q: &Tensor,
+    mut f: impl FnMut(usize, &mut Rows<'_>, &Place, &Tensor) -> Result<Tensor, WhisperError>,
+) -> Result<Tensor, WhisperError> {
+    let mut first = 0;
+    let mut parts = Vec::new();
+    for (decoder, rows) in batch.iter_mut().enumerate() {
+        let count = rows.tokens.len();
+        let place = Place { first, count };
+        parts.push(f(decoder, rows, &place, &place.of(q)?)?);
+        first += count;
+    }
+    Ok(Tensor::cat(&parts, 0)?)
 }

@@ -6,7 +6,7 @@ use super::config::ModelConfig;
 use super::kernels::KeyValues;
 use super::ops::{Conv, Linear, Mlp, Norm, attention, remember, values};
 use super::weights::Weights;
-use super::{Cancel, WINDOW_FRAMES, WINDOW_MEL_FRAMES, WhisperError};
+use super::{WINDOW_FRAMES, WINDOW_MEL_FRAMES, WhisperError};
 
 pub struct Encoder {
     conv1: Conv,
@@ -45,8 +45,8 @@ impl Encoder {
         })
     }
 
-    /// `mel`: `[bins, 3000]`; returns `[1500, d]`.
-    pub fn forward(&self, mel: &[f32], cancel: &Cancel) -> Result<Tensor, WhisperError> {
+    /// Begins a window: `mel` is `[bins, 3000]`; the first `frames` frames will be computed.
+    pub fn begin(&self, mel: &[f32], frames: usize) -> Result<Running, WhisperError> {
         let expected = self.mel_bins * WINDOW_MEL_FRAMES;
         if mel.len() != expected {
             return Err(WhisperError::BadInput {
@@ -57,23 +57,40 @@ impl Encoder {
                 ),
             });
         }
-        cancel.check()?;
-        let mut time_major = vec![0f32; expected];
+        let mut time_major = vec![0f32; 2 * frames * self.mel_bins];
         for (bin, row) in mel.chunks_exact(WINDOW_MEL_FRAMES).enumerate() {
             let column = time_major.iter_mut().skip(bin).step_by(self.mel_bins);
             for (to, &from) in column.zip(row) {
                 *to = from;
             }
         }
-        let x = self.conv1.forward_gelu(&time_major)?;
-        cancel.check()?;
-        let x = values(&x, |x| self.conv2.forward_gelu(x))??;
-        let mut x = (x + &self.positions)?;
-        for layer in &self.layers {
-            x = layer.forward(&x, cancel)?;
-        }
-        self.norm.forward(&x)
+        Ok(Running::Mel(time_major))
     }
+
+    /// Goes one stage on; the states `[frames, d]` when the last is through.
+    pub fn advance(&self, running: &mut Running) -> Result<Option<Tensor>, WhisperError> {
+        *running = match running {
+            Running::Mel(mel) => {
+                let x = self.conv1.forward_gelu(mel)?;
+                let x = values(&x, |x| self.conv2.forward_gelu(x))??;
+                let positions = self.positions.narrow(0, 0, x.dim(0)?)?;
+                Running::Layer(0, (x + positions)?)
+            }
+            Running::Layer(at, x) => match self.layers.get(*at) {
+                Some(layer) => Running::Layer(*at + 1, layer.forward(x)?),
+                None => return Ok(Some(self.norm.forward(x)?)),
+            },
+        };
+        Ok(None)
+    }
+}
+
+/// A window between two stages.
+pub enum Running {
+    /// `[2 * frames, bins]`
+    Mel(Vec<f32>),
+    /// What goes into this layer, `[frames, d]`.
+    Layer(usize, Tensor),
 }
 
 impl Layer {
@@ -96,16 +113,13 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, cancel: &Cancel) -> Result<Tensor, WhisperError> {
-        cancel.check()?;
+    fn forward(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
         let h = self.norm.forward(x)?;
         let q = self.q.forward(&h)?;
-        let mut kv = KeyValues::new(WINDOW_FRAMES, self.heads, x.dim(1)? / self.heads);
+        let mut kv = KeyValues::new(x.dim(0)?, self.heads, x.dim(1)? / self.heads);
         remember(&mut kv, &self.k.forward(&h)?, &self.v.forward(&h)?)?;
-        cancel.check()?;
         let (attended, _) = attention(&q, &kv, false, &[])?;
         let x = self.o.forward_and_add(&attended, x)?;
-        cancel.check()?;
         self.mlp.forward(&x)
     }
 }

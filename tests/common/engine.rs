@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gstwhisperstream::engine::models::{self, Lease};
 use gstwhisperstream::engine::{Event, Listener, ModelKey, Pace, Session, SessionSettings};
 use gstwhisperstream::policy::PolicySettings;
-use gstwhisperstream::whisper::{Device, ModelSource, Whisper};
+use gstwhisperstream::whisper::{Backend, ModelSource, Whisper};
 
 /// Longer than anything here should take, on a machine that has other things to do.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -14,7 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub fn demo() -> ModelKey {
     ModelKey {
         source: ModelSource::Demo,
-        device: Device::Cpu,
+        backend: Backend::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::engine::models::{Cache, Lease, Request};
 use crate::engine::runner::{Heard, Runner, Source};
 use crate::engine::{EngineError, Event, Listener, ModelKey, Pace, Session, lock};
 use crate::policy::{Outcome, PolicySettings, Release, Samples, SettingsError, Word};
-use crate::whisper::{Cancel, Device, ModelSource, WhisperError};
+use crate::whisper::{Backend, Cancel, ModelSource, WhisperError};
 
 /// Longer than anything here should take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl Source for Fake {
         let strings = Arc::clone(&self.strings);
         let key = ModelKey {
             source: ModelSource::Demo,
-            device: Device::Cpu,
+            backend: Backend::default(),
         };
         self.cache.acquire(&key, move |cancel, progress| {
             progress(42);
