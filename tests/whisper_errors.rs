@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gstwhisperstream::whisper::{
-    AlignmentHead, AlignmentSource, Backend, Cancel, ModelSource, Whisper, WhisperError,
+    AlignmentHead, AlignmentSource, Backend, Cancel, ModelSource, Whisper, WhisperError, Window,
 };
 use serde_json::json;
 use synthetic::{Shape, Stored};
@@ -63,7 +63,9 @@ fn a_good_model_loads_in_every_storage_and_sharded() {
         let whisper = load(dir.path()).unwrap();
         assert_eq!(whisper.alignment_source(), AlignmentSource::LastHalf);
         let mel: Vec<f32> = (0..80 * 3000).map(|i| (i as f32 * 0.1).sin()).collect();
-        let states = whisper.encode(&mel, &Cancel::default()).unwrap();
+        let states = whisper
+            .encode(Window::whole(&mel), &Cancel::default())
+            .unwrap();
         encoded.push(states.to_vec().unwrap());
     }
     assert!(encoded[1] == encoded[3], "shards change the values");
@@ -303,8 +305,10 @@ fn wrong_input_is_an_error_and_the_model_goes_on() {
     let dir = model(&Shape::MICRO);
     let whisper = Arc::new(load(dir.path()).unwrap());
     let cancel = Cancel::default();
-    assert!(whisper.encode(&[], &cancel).is_err());
-    let encoded = whisper.encode(&vec![0.0; 80 * 3000], &cancel).unwrap();
+    assert!(whisper.encode(Window::whole(&[]), &cancel).is_err());
+    let encoded = whisper
+        .encode(Window::whole(&vec![0.0; 80 * 3000]), &cancel)
+        .unwrap();
     let nowhere = [AlignmentHead { layer: 1, head: 0 }];
     assert!(whisper.decoder(&encoded, &nowhere).is_err());
 
@@ -333,7 +337,7 @@ fn a_cancelled_pass_returns_within_a_tenth_of_a_second() {
     });
     let mel = vec![0.0; 80 * 3000];
     let result = loop {
-        if let Err(e) = whisper.encode(&mel, &cancel) {
+        if let Err(e) = whisper.encode(Window::whole(&mel), &cancel) {
             break e;
         }
     };
@@ -342,7 +346,7 @@ fn a_cancelled_pass_returns_within_a_tenth_of_a_second() {
     let took = returned.saturating_duration_since(canceller.join().unwrap());
     assert!(took < Duration::from_millis(100), "{took:?}");
     cancel.reset();
-    assert!(whisper.encode(&mel, &cancel).is_ok());
+    assert!(whisper.encode(Window::whole(&mel), &cancel).is_ok());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gstwhisperstream::whisper::{AlignmentHead, Backend, Cancel, ModelSource, Whisper};
+use gstwhisperstream::whisper::{AlignmentHead, Backend, Cancel, ModelSource, Whisper, Window};
 use safetensors::SafeTensors;
 
 const TOLERANCE: f32 = 1e-3;
@@ -57,7 +57,9 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
     let expected = |name: &str| floats(&golden_file, name);
     let cancel = Cancel::default();
 
-    let encoded = whisper.encode(&expected("mel"), &cancel).unwrap();
+    let encoded = whisper
+        .encode(Window::whole(&expected("mel")), &cancel)
+        .unwrap();
     close(
         &format!("{golden} encoder"),
         &encoded.to_vec().unwrap(),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gstwhisperstream::whisper::{
-    Backend, Cancel, Encoded, LogMel, ModelSource, SAMPLE_RATE, Whisper,
+    Backend, Cancel, Encoded, LogMel, ModelSource, SAMPLE_RATE, Whisper, Window,
 };
 use peer::Peer;
 use synthetic::{Shape, Stored};
@@ -160,7 +160,9 @@ fn run(whisper: &Arc<Whisper>) -> Round {
     let mel = ms(start);
 
     let start = Instant::now();
-    let encoded: Encoded = whisper.encode(&window, &cancel).expect("encode");
+    let encoded: Encoded = whisper
+        .encode(Window::whole(&window), &cancel)
+        .expect("encode");
     let encoder = ms(start);
 
     let heads = &whisper.config().alignment_heads;

@@ -79,12 +79,17 @@ pub fn partial_words(words: &[(TimedWord, u32)]) -> gst::Array {
 /// The figures of the property `stats` and the message of that name. Times in ns (guint64).
 pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gst::Structure {
     let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let precision = match settings.arithmetic() {
+        Ok(arithmetic) => arithmetic.to_string(),
+        Err(_) => "none".to_owned(),
+    };
     let guards = gst::Structure::builder("guards")
         .field("no-speech", stats.guards.no_speech)
         .field("rate", stats.guards.rate)
         .field("repetition", stats.guards.repetition)
         .field("rewind", stats.guards.rewind)
         .field("quiet", stats.guards.quiet)
+        .field("repeated", stats.guards.repeated)
         .build();
     gst::Structure::builder(name)
         .field(
@@ -95,7 +100,7 @@ pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gs
                 .unwrap_or("whisper-nano (bundled)"),
         )
         .field("device", settings.device.as_str())
-        .field("precision", "f32")
+        .field("precision", precision)
         .field("loaded", stats.loaded)
         .field("streams", stats.streams)
         .field("passes", stats.passes)

@@ -83,6 +83,44 @@ pub enum Compat {
     SimulStreaming,
 }
 
+/// The arithmetic of the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamPrecision")]
+pub enum Precision {
+    #[default]
+    #[enum_value(
+        name = "Auto: what gives up nothing, f32 on a CPU and f16 on a GPU",
+        nick = "auto"
+    )]
+    Auto,
+    #[enum_value(name = "F32: 32-bit floating point", nick = "f32")]
+    F32,
+    #[enum_value(name = "BF16: products of bf16 values, summed in f32", nick = "bf16")]
+    Bf16,
+    #[enum_value(
+        name = "INT8: products of eight-bit values; attention in bf16 (CPU only)",
+        nick = "int8"
+    )]
+    Int8,
+}
+
+/// How much of a pass's window the encoder computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamAudioCtx")]
+pub enum AudioCtx {
+    #[default]
+    #[enum_value(
+        name = "Exact: all 30 seconds, as the model was trained",
+        nick = "exact"
+    )]
+    Exact,
+    #[enum_value(
+        name = "Auto: the audio held and a margin; sooner done, less exact",
+        nick = "auto"
+    )]
+    Auto,
+}
+
 /// When passes over the audio run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstWhisperStreamPace")]

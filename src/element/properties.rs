@@ -8,7 +8,7 @@ use gst::subclass::prelude::*;
 
 use super::imp::{CAT, WhisperStream, lock};
 use super::settings::{Settings, check_delay};
-use super::{Compat, Pace, Task, Unit};
+use super::{AudioCtx, Compat, Pace, Precision, Task, Unit};
 
 static DEFAULTS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
@@ -43,8 +43,14 @@ pub fn all() -> Vec<glib::ParamSpec> {
         ),
         text(
             "device",
-            "Where the network runs: cpu",
+            "Where the network runs: cpu, or cuda:N for a GPU",
             Some(&d.device),
+            Ready,
+        ),
+        choice(
+            "precision",
+            "Arithmetic of the network; what is narrower than auto's is faster and less exact",
+            d.precision,
             Ready,
         ),
         text("language", LANGUAGE, Some(&d.policy.language), Playing),
@@ -125,6 +131,12 @@ pub fn all() -> Vec<glib::ParamSpec> {
             "alignment-heads",
             "Cross-attention heads that follow the audio, as layer:head,... counted from 0; unset: the model's own",
             d.alignment_heads.as_deref(),
+            Ready,
+        ),
+        choice(
+            "audio-ctx",
+            "How much of the 30 seconds that the model hears is computed; auto does not go with compat=simulstreaming",
+            d.audio_ctx,
             Ready,
         ),
         choice(
@@ -240,7 +252,9 @@ impl WhisperStream {
             );
             return;
         }
-        let forget_model = before.model != after.model || before.device != after.device;
+        let forget_model = before.model != after.model
+            || before.device != after.device
+            || before.precision != after.precision;
         let latency_changed = before.latency_ms != after.latency_ms;
         *lock(&self.settings) = after;
         match name {
@@ -300,6 +314,7 @@ impl WhisperStream {
         match pspec.name() {
             "model" => s.model.to_value(),
             "device" => s.device.to_value(),
+            "precision" => s.precision.to_value(),
             "language" | "language-code" => p.language.to_value(),
             "task" => s.task.to_value(),
             "compat" => s.compat.to_value(),
@@ -314,6 +329,7 @@ impl WhisperStream {
             "max-context-tokens" => p.max_context_tokens.to_value(),
             "truncate-last-word" => p.truncate_last_word.to_value(),
             "alignment-heads" => s.alignment_heads.to_value(),
+            "audio-ctx" => s.audio_ctx.to_value(),
             "unit" => s.unit.to_value(),
             "interim" => p.interim.to_value(),
             "latency" => s.latency_ms.to_value(),
@@ -346,6 +362,7 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "language" | "language-code" => {
             p.language = get::<Option<String>>(value)?.unwrap_or(DEFAULTS.policy.language.clone());
         }
+        "precision" => s.precision = get::<Precision>(value)?,
         "task" => s.task = get::<Task>(value)?,
         "compat" => s.compat = get::<Compat>(value)?,
         "pace" => s.pace = get::<Pace>(value)?,
@@ -359,6 +376,7 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "max-context-tokens" => p.max_context_tokens = get(value)?,
         "truncate-last-word" => p.truncate_last_word = get(value)?,
         "alignment-heads" => s.alignment_heads = get(value)?,
+        "audio-ctx" => s.audio_ctx = get::<AudioCtx>(value)?,
         "unit" => s.unit = get::<Unit>(value)?,
         "interim" => p.interim = get(value)?,
         "latency" => s.latency_ms = get(value)?,

@@ -2,10 +2,10 @@
 
 use gst::ClockTime;
 
-use super::{Compat, Pace, Task, Unit};
+use super::{AudioCtx, Compat, Pace, Precision, Task, Unit};
 use crate::engine::{self, ModelKey, SessionSettings};
 use crate::policy::{self, PolicySettings, SettingsError};
-use crate::whisper::{AlignmentHead, Backend, Device, ModelSource, Precision};
+use crate::whisper::{self, AlignmentHead, Arithmetic, Backend, Device, ModelSource, WhisperError};
 
 /// Longest `latency` or `lateness`: an hour.
 const LONGEST_MS: u32 = 3_600_000;
@@ -15,14 +15,16 @@ const LONGEST_MS: u32 = 3_600_000;
 pub struct Settings {
     pub model: Option<String>,
     pub device: String,
+    pub precision: Precision,
     pub task: Task,
     pub compat: Compat,
+    pub audio_ctx: AudioCtx,
     pub pace: Pace,
     pub alignment_heads: Option<String>,
     pub unit: Unit,
     pub latency_ms: u32,
     pub lateness_ms: u32,
-    /// `task` and `compat` in here are not used: the enums above are.
+    /// `task`, `compat` and `audio_ctx` in here are not used: the enums above are.
     pub policy: PolicySettings,
 }
 
@@ -31,8 +33,10 @@ impl Default for Settings {
         Settings {
             model: None,
             device: "cpu".into(),
+            precision: Precision::default(),
             task: Task::default(),
             compat: Compat::default(),
+            audio_ctx: AudioCtx::default(),
             pace: Pace::default(),
             alignment_heads: None,
             unit: Unit::default(),
@@ -52,9 +56,9 @@ pub enum Refusal {
         "model is empty; give the directory of a Whisper model, or leave the property unset for the bundled demo model"
     )]
     EmptyModel,
-    #[error("device {0:?} asks for CUDA, which this version cannot use yet; set device to \"cpu\"")]
-    NoCuda(String),
-    #[error("device {0:?} is unknown; set device to \"cpu\"")]
+    #[error(transparent)]
+    Backend(#[from] WhisperError),
+    #[error("device {0:?} is unknown; set device to \"cpu\", or to \"cuda:0\" for the first GPU")]
     UnknownDevice(String),
     #[error(
         "alignment-heads {0:?} cannot be read at {1:?}; write layer:head pairs, comma-separated and counted from 0, such as \"2:2,3:0\", or unset the property to use the model's own"
@@ -95,8 +99,29 @@ impl Settings {
                 Compat::None => policy::Compat::None,
                 Compat::SimulStreaming => policy::Compat::SimulStreaming,
             },
+            audio_ctx: match self.audio_ctx {
+                AudioCtx::Exact => policy::AudioCtx::Exact,
+                AudioCtx::Auto => policy::AudioCtx::Auto,
+            },
             ..self.policy.clone()
         }
+    }
+
+    fn backend(&self) -> Result<Backend, Refusal> {
+        Ok(Backend {
+            device: parse_device(&self.device)?,
+            precision: match self.precision {
+                Precision::Auto => whisper::Precision::Auto,
+                Precision::F32 => whisper::Precision::F32,
+                Precision::Bf16 => whisper::Precision::Bf16,
+                Precision::Int8 => whisper::Precision::Int8,
+            },
+        })
+    }
+
+    /// The arithmetic that runs with these settings.
+    pub fn arithmetic(&self) -> Result<Arithmetic, Refusal> {
+        Ok(self.backend()?.arithmetic()?)
     }
 
     /// What the engine is asked for; refuses the first value that makes no sense.
@@ -105,6 +130,7 @@ impl Settings {
         check_delay("lateness", self.lateness_ms)?;
         let policy = self.policy();
         policy.check()?;
+        self.arithmetic()?;
         let source = match self.model.as_deref() {
             None => ModelSource::Demo,
             Some("") => return Err(Refusal::EmptyModel),
@@ -113,10 +139,7 @@ impl Settings {
         Ok(SessionSettings {
             model: ModelKey {
                 source,
-                backend: Backend {
-                    device: parse_device(&self.device)?,
-                    precision: Precision::Auto,
-                },
+                backend: self.backend()?,
             },
             policy,
             alignment_heads: self
@@ -140,8 +163,12 @@ pub fn check_delay(name: &'static str, ms: u32) -> Result<(), Refusal> {
 fn parse_device(device: &str) -> Result<Device, Refusal> {
     match device.trim().to_ascii_lowercase().as_str() {
         "cpu" => Ok(Device::Cpu),
-        cuda if cuda.starts_with("cuda") => Err(Refusal::NoCuda(device.into())),
-        _ => Err(Refusal::UnknownDevice(device.into())),
+        "cuda" => Ok(Device::Cuda(0)),
+        other => other
+            .strip_prefix("cuda:")
+            .and_then(|number| number.parse().ok())
+            .map(Device::Cuda)
+            .ok_or_else(|| Refusal::UnknownDevice(device.into())),
     }
 }
 
@@ -179,17 +206,43 @@ mod tests {
     }
 
     #[test]
+    fn a_device_is_cpu_or_cuda_and_a_number() {
+        assert_eq!(parse_device("CPU").unwrap(), Device::Cpu);
+        assert_eq!(parse_device("cuda:1").unwrap(), Device::Cuda(1));
+        for wrong in ["tpu", "cuda:", "cuda:-1", "cuda:one"] {
+            let refusal = parse_device(wrong).unwrap_err().to_string();
+            assert!(refusal.contains(wrong), "{refusal}");
+        }
+    }
+
+    #[test]
     fn cuda_is_refused_with_the_remedy() {
-        let refusal = parse_device("cuda:1").unwrap_err().to_string();
+        let settings = Settings {
+            device: "cuda:1".into(),
+            ..Settings::default()
+        };
+        let refusal = settings.session(engine::Pace::Exact).unwrap_err();
+        let refusal = refusal.to_string();
         assert!(
             refusal.contains("\"cuda:1\"") && refusal.contains("\"cpu\""),
             "{refusal}"
         );
-        assert!(matches!(
-            parse_device("tpu"),
-            Err(Refusal::UnknownDevice(_))
-        ));
-        assert_eq!(parse_device("CPU").unwrap(), Device::Cpu);
+    }
+
+    #[test]
+    fn auto_is_f32_on_a_cpu() {
+        let of = |precision| Settings {
+            precision,
+            ..Settings::default()
+        };
+        let runs = |precision| of(precision).arithmetic().unwrap().to_string();
+        let all = [
+            Precision::Auto,
+            Precision::F32,
+            Precision::Bf16,
+            Precision::Int8,
+        ];
+        assert_eq!(all.map(runs), ["f32", "f32", "bf16", "int8"]);
     }
 
     #[test]

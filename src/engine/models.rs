@@ -31,6 +31,7 @@ impl ModelKey {
     /// The same key for every way to write the same directory. A path that does not resolve stays as it is.
     fn canonical(&self) -> ModelKey {
         let mut key = self.clone();
+        key.backend = key.backend.canonical();
         if let ModelSource::Path(path) = &key.source
             && let Ok(path) = std::fs::canonicalize(path)
         {

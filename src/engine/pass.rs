@@ -10,13 +10,18 @@ pub fn run(
     pass: &mut Pass,
     cancel: &Cancel,
 ) -> Result<(), WhisperError> {
-    let encoded = model.encode(pass.mel(), cancel)?;
+    let mut encoded = model.encode(pass.window(), cancel)?;
     let mut decoder: Option<Decoder> = None;
     let mut ask = pass.first();
     loop {
         cancel.check()?;
         ask = match ask {
             Ask::Done => return Ok(()),
+            Ask::Encode => {
+                encoded = model.encode(pass.window(), cancel)?;
+                decoder = None;
+                pass.first()
+            }
             Ask::Alone { tokens } => {
                 let step = model.decoder(&encoded, heads)?.step(model, &tokens, None)?;
                 pass.answer(step)

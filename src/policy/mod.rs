@@ -18,7 +18,7 @@ mod words;
 
 pub use alignatt::AlignAtt;
 pub use pass::{Ask, Pass, Referee, Stop};
-pub use settings::{Compat, LanguageChoice, PolicySettings, SettingsError, Task};
+pub use settings::{AudioCtx, Compat, LanguageChoice, PolicySettings, SettingsError, Task};
 
 /// A position in a stream, in samples at 16 kHz since its start.
 pub type Samples = u64;
@@ -75,6 +75,8 @@ pub struct Guards {
     pub rewind: u32,
     /// Passes not run because nothing was loud enough to be speech.
     pub quiet: u32,
+    /// Passes repeated over the whole window, because a part of it had led the network astray (`audio-ctx=auto`).
+    pub repeated: u32,
 }
 
 /// What a committed pass means to the world.

@@ -7,8 +7,8 @@ use super::context::Context;
 use super::guards;
 use super::logits::{Choice, choose, probability};
 use super::shared::Shared;
-use super::{Detected, Guards, Samples};
-use crate::whisper::{FRAME, Step};
+use super::{AudioCtx, Detected, Guards, Samples};
+use crate::whisper::{FRAME, Step, WINDOW_FRAMES, Window};
 
 /// Threshold, in frames, of a last pass: nothing more comes, so nearly all is believed.
 const LAST_THRESHOLD: i32 = 4;
@@ -18,6 +18,13 @@ pub(super) const HEADROOM: usize = 20;
 const EPSILON: f64 = 1e-8;
 /// Most tokens of the unstable tail.
 const TAIL_TOKENS: usize = 24;
+
+/// Frames of silence behind the audio that are encoded with it under `audio-ctx=auto`, and the fewest in all: less than
+/// that, and networks trained on whole windows loop.
+const MARGIN: usize = 128;
+const FEWEST_FRAMES: usize = 256;
+/// Encoded windows are a multiple of this many frames long.
+const STEP_FRAMES: usize = 16;
 
 /// What a running pass wants next from the network.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +36,8 @@ pub enum Ask {
         tokens: Vec<u32>,
         probe_row: Option<usize>,
     },
+    /// Encode [`Pass::window`] anew (it has grown), with a new decoder; then ask for [`Pass::first`].
+    Encode,
     /// Nothing more: give the pass to [`super::AlignAtt::commit`].
     Done,
 }
@@ -89,7 +98,11 @@ pub struct Pass {
     pub(super) stream_ends: bool,
     /// Frames of the window that hold audio.
     pub(super) content: i32,
-    pub(super) mel: Vec<f32>,
+    mel: Arc<Vec<f32>>,
+    /// Frames of the window to encode.
+    frames: usize,
+    /// Where to go back to if so few frames lead the network astray.
+    retry: Option<Box<Start>>,
     pub(super) context: Context,
     /// Committed tokens that are still in the window.
     pub(super) forced: Vec<u32>,
@@ -142,12 +155,13 @@ impl From<Heard> for Detected {
 }
 
 /// What a pass starts from.
+#[derive(Clone)]
 pub(super) struct Start {
     pub shared: Arc<Shared>,
     pub is_last: bool,
     pub stream_ends: bool,
     pub content: usize,
-    pub mel: Vec<f32>,
+    pub mel: Arc<Vec<f32>>,
     pub context: Context,
     pub forced: Vec<u32>,
     pub new_frames: usize,
@@ -158,12 +172,23 @@ pub(super) struct Start {
 
 impl Pass {
     pub(super) fn new(start: Start) -> Pass {
+        let frames = match start.shared.settings.audio_ctx {
+            AudioCtx::Exact => WINDOW_FRAMES,
+            AudioCtx::Auto => frames_for(start.content),
+        };
+        let retry = (frames < WINDOW_FRAMES).then(|| Box::new(start.clone()));
+        Pass::over(start, frames, retry)
+    }
+
+    fn over(start: Start, frames: usize, retry: Option<Box<Start>>) -> Pass {
         Pass {
             shared: start.shared,
             is_last: start.is_last,
             stream_ends: start.stream_ends,
             content: start.content as i32,
             mel: start.mel,
+            frames,
+            retry,
             context: start.context,
             forced: start.forced,
             new_frames: start.new_frames,
@@ -183,9 +208,12 @@ impl Pass {
         }
     }
 
-    /// The encoder's input, `[bins, 3000]`.
-    pub fn mel(&self) -> &[f32] {
-        &self.mel
+    /// The encoder's input.
+    pub fn window(&self) -> Window<'_> {
+        Window {
+            mel: &self.mel,
+            frames: self.frames,
+        }
     }
 
     /// Lets `referee` settle ties.
@@ -414,6 +442,15 @@ impl Pass {
     }
 
     fn finish(&mut self, stop: Stop) -> Ask {
+        if matches!(stop, Stop::Rewind | Stop::TooFast | Stop::Loop)
+            && let Some(start) = self.retry.take()
+        {
+            let referee = self.referee.take();
+            *self = Pass::over(*start, WINDOW_FRAMES, None);
+            self.referee = referee;
+            self.guards.repeated = 1;
+            return Ask::Encode;
+        }
         self.stop = Some(stop);
         let tail = self.shared.settings.interim && stop == Stop::AudioEnd && !self.is_last;
         match self.steps.last() {
@@ -473,6 +510,13 @@ impl Pass {
     pub(super) fn position(&self, frame: f32) -> Samples {
         self.base + (frame.max(0.0) * FRAME as f32) as Samples
     }
+}
+
+/// Frames to encode for a window of which `content` frames hold audio.
+fn frames_for(content: usize) -> usize {
+    (content + MARGIN)
+        .next_multiple_of(STEP_FRAMES)
+        .clamp(FEWEST_FRAMES, WINDOW_FRAMES)
 }
 
 /// The first special token in every multilingual vocabulary. The reference uses this number for every model, `.en` too.

@@ -22,6 +22,16 @@ pub enum Task {
     Translate,
 }
 
+/// How much of the window is encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AudioCtx {
+    /// All of it, as the network was trained.
+    #[default]
+    Exact,
+    /// The audio held and a margin; all of it, once more, where that led the network astray.
+    Auto,
+}
+
 /// All of the policy's settings, in the units of the element's properties.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicySettings {
@@ -49,6 +59,7 @@ pub struct PolicySettings {
     pub truncate_last_word: bool,
     /// Decode on for the unstable tail.
     pub interim: bool,
+    pub audio_ctx: AudioCtx,
 }
 
 impl Default for PolicySettings {
@@ -67,6 +78,7 @@ impl Default for PolicySettings {
             max_context_tokens: 448,
             truncate_last_word: false,
             interim: false,
+            audio_ctx: AudioCtx::Exact,
         }
     }
 }
@@ -109,6 +121,10 @@ pub enum SettingsError {
     )]
     ThresholdTooLarge(u32),
     #[error(
+        "audio-ctx is auto, but compat=simulstreaming reproduces the reference, which always hears the whole window; set audio-ctx to exact or compat to none"
+    )]
+    InexactCompat,
+    #[error(
         "static-init-prompt has {tokens} tokens, but only {most} fit before the window; shorten it"
     )]
     PromptTooLong { tokens: usize, most: usize },
@@ -145,6 +161,9 @@ impl PolicySettings {
         }
         if self.frame_threshold >= 1500 {
             return Err(SettingsError::ThresholdTooLarge(self.frame_threshold));
+        }
+        if self.is_compat() && self.audio_ctx == AudioCtx::Auto {
+            return Err(SettingsError::InexactCompat);
         }
         Ok(())
     }

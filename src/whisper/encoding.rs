@@ -17,6 +17,16 @@ pub struct Window<'a> {
     pub frames: usize,
 }
 
+impl<'a> Window<'a> {
+    /// All of it.
+    pub fn whole(mel: &'a [f32]) -> Window<'a> {
+        Window {
+            mel,
+            frames: WINDOW_FRAMES,
+        }
+    }
+}
+
 /// A window between two stages of the encoder. What it needs of the window it has copied.
 pub struct Encoding {
     frames: usize,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::model::Device;
+
 /// Each variant is one whole sentence that says what was wrong and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum WhisperError {
@@ -71,6 +73,10 @@ pub enum WhisperError {
         "the alignment heads {text:?} cannot be used: {reason}; write layer:head pairs separated by commas, like 2:2,3:0"
     )]
     BadAlignmentHeads { text: String, reason: String },
+    #[error(
+        "device \"{0}\" asks for CUDA, which this version cannot use yet; set device to \"cpu\""
+    )]
+    NoCuda(Device),
     #[error("the network was given {what}: {reason}")]
     BadInput { what: String, reason: String },
     #[error(transparent)]

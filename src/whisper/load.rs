@@ -9,7 +9,7 @@ use super::demo;
 use super::encoder::Encoder;
 use super::model::Network;
 use super::weights::{self, Shard, Weights};
-use super::{Cancel, DEMO_MODEL_NAME, ModelSource, Tokenizer, WhisperError};
+use super::{Arithmetic, Cancel, DEMO_MODEL_NAME, ModelSource, Tokenizer, WhisperError};
 
 /// Percent of the load that the small files, and the weights, take.
 const SMALL_FILES: f32 = 10.0;
@@ -33,6 +33,7 @@ pub struct Loaded {
 /// Reads, checks and converts; `progress` goes from 0 to 90 percent.
 pub fn load(
     source: &ModelSource,
+    arithmetic: Arithmetic,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u8),
 ) -> Result<Loaded, WhisperError> {
@@ -49,7 +50,7 @@ pub fn load(
     progress(SMALL_FILES as u8);
 
     let mut on_weights = |part: f32| progress((SMALL_FILES + WEIGHTS * part) as u8);
-    let mut weights = Weights::new(&files.shards, cancel, &mut on_weights)?;
+    let mut weights = Weights::new(&files.shards, arithmetic, cancel, &mut on_weights)?;
     let network = Network {
         encoder: Encoder::load(&mut weights, &config)?,
         decoder: TextDecoder::load(&mut weights, &config)?,

@@ -30,7 +30,7 @@ pub use encoding::{Encoded, Encoding, Window};
 pub use error::WhisperError;
 pub use languages::Language;
 pub use mel::{LogMel, MelFilters};
-pub use model::{Backend, Device, ModelSource, Precision, Whisper};
+pub use model::{Arithmetic, Backend, Device, ModelSource, Precision, Whisper};
 pub use tokenizer::{Specials, Tokenizer, WordTokens};
 
 use candle_transformers::models::whisper as facts;

@@ -10,8 +10,7 @@ use super::encoder::Encoder;
 use super::encoding::{Encoded, Encoding, Window};
 use super::load::{self, Loaded};
 use super::{
-    AlignmentHead, Cancel, MelFilters, Tokenizer, WINDOW_FRAMES, WINDOW_MEL_FRAMES, WhisperConfig,
-    WhisperError,
+    AlignmentHead, Cancel, MelFilters, Tokenizer, WINDOW_MEL_FRAMES, WhisperConfig, WhisperError,
 };
 
 /// Where the weights come from.
@@ -32,7 +31,7 @@ pub enum Device {
     Cuda(usize),
 }
 
-/// The arithmetic of the network.
+/// The arithmetic that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// What gives up nothing: f32 on a CPU, f16 on a GPU.
@@ -52,12 +51,67 @@ pub struct Backend {
     pub precision: Precision,
 }
 
+/// The arithmetic that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arithmetic {
+    F32,
+    Bf16,
+    Int8,
+}
+
+impl std::fmt::Display for Arithmetic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Arithmetic::F32 => "f32",
+            Arithmetic::Bf16 => "bf16",
+            Arithmetic::Int8 => "int8",
+        })
+    }
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Device::Cpu => f.write_str("cpu"),
+            Device::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl Backend {
+    /// The arithmetic that runs on this device.
+    ///
+    /// # Errors
+    /// A device that this build cannot use, or a precision that the device does not have.
+    pub fn arithmetic(&self) -> Result<Arithmetic, WhisperError> {
+        let Backend { device, precision } = *self;
+        match (device, precision) {
+            (Device::Cpu, Precision::Auto | Precision::F32) => Ok(Arithmetic::F32),
+            (Device::Cpu, Precision::Bf16) => Ok(Arithmetic::Bf16),
+            (Device::Cpu, Precision::Int8) => Ok(Arithmetic::Int8),
+            (Device::Cuda(_), _) => Err(WhisperError::NoCuda(device)),
+        }
+    }
+
+    /// The same for every way to ask for the same arithmetic, so that they share a model.
+    pub fn canonical(self) -> Backend {
+        match self {
+            Backend {
+                device: Device::Cpu,
+                precision: Precision::F32,
+            } => Backend::default(),
+            other => other,
+        }
+    }
+}
+
 /// A loaded Whisper model: weights, tokenizer, filterbank. Immutable; share it behind an `Arc`.
 pub struct Whisper {
     config: WhisperConfig,
     alignment_source: AlignmentSource,
     tokenizer: Arc<Tokenizer>,
     mel_filters: Arc<MelFilters>,
+    arithmetic: Arithmetic,
     pub(super) network: Network,
 }
 
@@ -71,23 +125,25 @@ impl Whisper {
     /// Loads and checks a model, then runs one silent warm-up pass. `progress` is told percent (0 to 100) as it goes.
     ///
     /// # Errors
-    /// A sentence for whatever is wrong with the path, its files or what they say ([`WhisperError`]).
+    /// A sentence for whatever is wrong with the backend, the path, its files or what they say ([`WhisperError`]).
     pub fn load(
         source: &ModelSource,
-        _backend: Backend,
+        backend: Backend,
         cancel: &Cancel,
         progress: &mut dyn FnMut(u8),
     ) -> Result<Whisper, WhisperError> {
+        let arithmetic = backend.arithmetic()?;
         let Loaded {
             config,
             tokenizer,
             network,
-        } = load::load(source, cancel, progress)?;
+        } = load::load(source, arithmetic, cancel, progress)?;
         let whisper = Whisper {
             alignment_source: config.alignment_source,
             mel_filters: Arc::new(MelFilters::new(config.shape.mel_bins)),
             config: config.shape,
             tokenizer,
+            arithmetic,
             network,
         };
         whisper.warm_up(cancel)?;
@@ -98,7 +154,7 @@ impl Whisper {
     /// One pass over silence: pages, thread pools and code are in place when the first real pass comes.
     fn warm_up(&self, cancel: &Cancel) -> Result<(), WhisperError> {
         let silence = vec![0f32; self.config.mel_bins * WINDOW_MEL_FRAMES];
-        let encoded = self.encode(&silence, cancel)?;
+        let encoded = self.encode(Window::whole(&silence), cancel)?;
         let mut decoder = self.decoder(&encoded, &self.config.alignment_heads)?;
         for token in [self.tokenizer.specials().sot, self.tokenizer.specials().eot] {
             cancel.check()?;
@@ -109,6 +165,11 @@ impl Whisper {
 
     pub fn config(&self) -> &WhisperConfig {
         &self.config
+    }
+
+    /// The arithmetic in force.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     /// How [`WhisperConfig::alignment_heads`] were found.
@@ -124,12 +185,9 @@ impl Whisper {
         &self.mel_filters
     }
 
-    /// Runs the encoder on one whole window (`mel`: `[bins, 3000]`, see [`super::LogMel::window`]) to the end.
-    pub fn encode(&self, mel: &[f32], cancel: &Cancel) -> Result<Encoded, WhisperError> {
-        let mut encoding = self.encoding(Window {
-            mel,
-            frames: WINDOW_FRAMES,
-        })?;
+    /// Runs the encoder on one window to the end.
+    pub fn encode(&self, window: Window<'_>, cancel: &Cancel) -> Result<Encoded, WhisperError> {
+        let mut encoding = self.encoding(window)?;
         loop {
             cancel.check()?;
             self.advance(&mut [&mut encoding])?;

@@ -34,6 +34,9 @@ pub struct Stream {
     pub tokenizer: Arc<Tokenizer>,
     /// Token lists of every ask so far.
     pub asked: Vec<Vec<u32>>,
+    /// Frames of every window that was to be encoded anew.
+    #[allow(dead_code)]
+    pub windows: Vec<usize>,
 }
 
 pub fn config() -> WhisperConfig {
@@ -62,6 +65,7 @@ impl Stream {
             policy,
             tokenizer,
             asked: Vec::new(),
+            windows: Vec::new(),
         }
     }
 
@@ -106,6 +110,10 @@ impl Stream {
         loop {
             ask = match ask {
                 Ask::Done => return,
+                Ask::Encode => {
+                    self.windows.push(pass.window().frames);
+                    pass.first()
+                }
                 Ask::Alone { tokens } => {
                     let mut logits = vec![-20.0; VOCAB];
                     let (code, probability) = script.language.unwrap_or(("fr", 0.99));
@@ -184,6 +192,7 @@ pub fn speech(samples: usize) -> Vec<f32> {
         .collect()
 }
 
+#[allow(dead_code)]
 pub fn silence(samples: usize) -> Vec<f32> {
     vec![0.0; samples]
 }

@@ -84,7 +84,7 @@ impl AlignAtt {
     }
 
     /// Takes over settings that may change while playing (language, task, prompts, interim): from the next utterance on,
-    /// `interim` at once.
+    /// `interim` and `audio_ctx` at once.
     pub fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError> {
         let tokenizer = Arc::clone(&self.shared.tokenizer);
         let next = Arc::new(share(
@@ -97,9 +97,11 @@ impl AlignAtt {
             self.refresh_all();
             return Ok(());
         }
-        if settings.interim != self.shared.settings.interim {
+        let now = &self.shared.settings;
+        if (settings.interim, settings.audio_ctx) != (now.interim, now.audio_ctx) {
             let now = PolicySettings {
                 interim: settings.interim,
+                audio_ctx: settings.audio_ctx,
                 ..self.shared.settings.clone()
             };
             self.shared = Arc::new(share(now, &self.config, tokenizer)?);
@@ -205,7 +207,7 @@ impl AlignAtt {
             is_last: last,
             stream_ends,
             content: self.audio.content_frames(),
-            mel: self.audio.window(),
+            mel: Arc::new(self.audio.window()),
             context: self.context.clone(),
             forced: if language.detect && self.shared.settings.is_compat() {
                 Vec::new()

@@ -10,7 +10,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::{Cancel, WhisperError};
+use super::{Arithmetic, Cancel, WhisperError};
 
 pub use hf::{Shard, open};
 
@@ -21,6 +21,7 @@ const CHUNK: usize = 4096;
 pub struct Weights<'a> {
     tensors: HashMap<String, (&'a Path, TensorView<'a>)>,
     first: PathBuf,
+    arithmetic: Arithmetic,
     cancel: &'a Cancel,
     progress: &'a mut dyn FnMut(f32),
     bytes_read: usize,
@@ -31,6 +32,7 @@ impl<'a> Weights<'a> {
     /// `progress` is told the fraction read so far.
     pub fn new(
         shards: &'a [Shard],
+        arithmetic: Arithmetic,
         cancel: &'a Cancel,
         progress: &'a mut dyn FnMut(f32),
     ) -> Result<Weights<'a>, WhisperError> {
@@ -51,11 +53,18 @@ impl<'a> Weights<'a> {
         Ok(Weights {
             tensors,
             first: shards.first().map(|s| s.path.clone()).unwrap_or_default(),
+            arithmetic,
             cancel,
             progress,
             bytes_read: 0,
             bytes,
         })
+    }
+
+    /// The arithmetic that the tensors are read for.
+    #[allow(dead_code)]
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     /// The tensor `name`, which must have this shape, converted to f32.
