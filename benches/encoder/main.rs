@@ -1,199 +1,176 @@
-//! Log-mel, encoder, prefill, step and whole-pass time of the network in the released shapes (random weights), beside what the
-//! machine could do and, when `benches/peers.sh` was run, beside openai-whisper on PyTorch in the same run.
+//! Encoder window, prefill, step and whole-pass time of the network in the released shapes (random weights), a table a
+//! precision, beside what the machine could do at best and, when `benches/peers.sh` was run, beside CTranslate2 and
+//! openai-whisper on PyTorch in the same run.
 //!
-//!     cargo bench --bench encoder -- [nano] [tiny] [base] [small] [--rounds N] [--best] [--no-peer]
+//!     cargo bench --bench encoder -- [nano] [tiny] [base] [small] [--precision f32,bf16,int8] [--rounds N] [--best] [--no-peers]
 
-mod machine;
-mod peer;
-#[path = "../../tests/common/synthetic.rs"]
-mod synthetic;
+#[path = "../common/mod.rs"]
+mod common;
+mod table;
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use gstwhisperstream::whisper::{
-    Backend, Cancel, Encoded, LogMel, ModelSource, SAMPLE_RATE, Whisper, Window,
-};
-use peer::Peer;
-use synthetic::{Shape, Stored};
+use clap::Parser;
+use common::machine::Machine;
+use common::median::{best, median};
+use common::model::{self, SHAPES};
+use common::peer::Peer;
+use common::precision::Precision;
+use common::synthetic::Shape;
+use common::window::{self, Round, Task};
+use gstwhisperstream::whisper::{ModelSource, Whisper};
+use table::{Line, PASS_STEPS};
 
-/// Tokens of the prompt: what a stream in its stride has.
-const PROMPT: usize = 40;
-/// Steps of one measured run.
-const STEPS: usize = 16;
-
-/// Steps of a whole pass: two or three tokens are decided in half a second of speech, one more is dropped.
-const PASS_STEPS: f64 = 4.0;
-/// Audio that a pass holds, and what is new of it: samples.
-const HELD: usize = 10 * SAMPLE_RATE;
-const NEW: usize = SAMPLE_RATE / 2;
-
-/// Milliseconds of one window.
-#[derive(Clone, Copy)]
-pub struct Round {
-    /// Log-mel of the held audio, when half a second is new.
-    pub mel: f64,
-    pub encoder: f64,
-    pub prefill: f64,
-    /// One token.
-    pub step: f64,
+#[derive(Parser)]
+struct Options {
+    /// Shapes to run: nano, tiny, base, small; all when none is named.
+    shapes: Vec<String>,
+    /// Precisions, comma-separated.
+    #[arg(long, value_delimiter = ',', value_parser = |s: &str| Precision::named(s).ok_or("f32, bf16 or int8"))]
+    precision: Vec<Precision>,
+    /// Measured rounds; one more warms up.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Take the best round: on a machine that others load too it says more than the median.
+    #[arg(long)]
+    best: bool,
+    /// Measure nothing but ours.
+    #[arg(long, alias = "no-peer")]
+    no_peers: bool,
+    /// Given by cargo; of no meaning here.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
-impl Round {
-    /// All that a pass costs.
-    fn pass(&self) -> f64 {
-        self.mel + self.encoder + self.prefill + PASS_STEPS * self.step
-    }
-}
+/// Who can be measured at which precision.
+const PEERS: [(&str, &[Precision]); 2] = [
+    ("ctranslate2_whisper.py", &[Precision::F32, Precision::Int8]),
+    ("openai_whisper.py", &[Precision::F32, Precision::Bf16]),
+];
 
 fn main() {
-    let mut rounds = 7;
-    let mut with_peer = true;
-    // On a machine that others load too, the best round says more than the median.
-    let mut typical: fn(Vec<f64>) -> f64 = median;
-    let mut which = "medians";
-    let mut names = Vec::new();
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).unwrap_or(rounds),
-            "--no-peer" => with_peer = false,
-            "--best" => (typical, which) = (best, "bests"),
-            // Cargo's own.
-            "--bench" => {}
-            _ => names.push(arg),
-        }
-    }
-    let all = [
-        ("nano", Shape::NANO),
-        ("tiny", Shape::TINY),
-        ("base", Shape::BASE),
-        ("small", Shape::SMALL),
-    ];
-    let chosen = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
-
+    let options = Options::parse();
     let threads = rayon::current_num_threads();
-    let peak = machine::fma_peak(threads);
-    let bandwidth = machine::read_bandwidth(threads);
-    println!(
-        "machine: {threads} threads, f32 FMA peak {peak:.0} GFLOP/s, memory reads {bandwidth:.1} GB/s"
-    );
-    let mut peer = with_peer.then(|| Peer::start(threads)).flatten();
-    match &peer {
-        Some(peer) => println!("peer: {}", peer.name),
-        None => println!("peer: none (run benches/peers.sh to have openai-whisper beside)"),
+    let machine = Machine::measure(threads);
+    println!("machine: {machine}");
+    let mut peers = PEERS.map(|(script, _)| match options.no_peers {
+        true => None,
+        false => Peer::start(script, threads),
+    });
+    for (peer, (script, _)) in peers.iter().zip(PEERS) {
+        match peer {
+            Some(peer) => println!("peer: {}", peer.name),
+            None => println!("peer: no {script} (benches/peers.sh installs what it needs)"),
+        }
     }
     println!(
-        "{which} of {rounds} rounds, ours and the peer's in turn; mel = 10 s held, 0.5 s new; prefill = cross keys and \
-         values + {PROMPT} tokens; pass = all of them with {PASS_STEPS} steps"
+        "{} of {} rounds, ours and the peers' in turn, milliseconds; mel: 10 s held, 0.5 s new; prefill: cross keys and values, and 40 \
+         tokens; pass: all of them with {PASS_STEPS} steps; ratio: ours / theirs",
+        if options.best { "bests" } else { "medians" },
+        options.rounds
     );
-    println!(
-        "{:6} {:8} {:>10} {:>10} {:>7} {:>22}",
-        "model", "what", "ours ms", "peer ms", "ratio", "of the machine's limit"
-    );
-    for (name, shape) in all.iter().filter(|(name, _)| chosen(name)) {
-        let ours = load(shape);
-        if let Some(peer) = &mut peer {
-            peer.load(shape);
+    let chosen = |name: &str| options.shapes.is_empty() || options.shapes.iter().any(|n| n == name);
+    for precision in Precision::ALL {
+        if !options.precision.is_empty() && !options.precision.contains(&precision) {
+            continue;
         }
-        let (mut own, mut theirs) = (Vec::new(), Vec::new());
-        // The first round warms up.
-        for round in 0..=rounds {
-            let ours = run(&ours);
-            let peers = peer.as_mut().and_then(|p| p.run(PROMPT, STEPS));
-            if round > 0 {
-                own.push(ours);
-                theirs.extend(peers);
+        let mut head = false;
+        for (name, shape) in SHAPES.iter().filter(|(name, _)| chosen(name)) {
+            let folder = model::write(shape);
+            let source = ModelSource::Path(folder.path().to_owned());
+            let ours = match model::load(&source, precision) {
+                Ok(ours) => ours,
+                Err(error) => {
+                    println!("\n{precision}: {error}");
+                    break;
+                }
+            };
+            if !std::mem::replace(&mut head, true) {
+                table::head(precision);
+            }
+            // Those that have this precision.
+            let mut able: [Option<&mut Peer>; 2] = [None, None];
+            for ((place, peer), (_, precisions)) in able.iter_mut().zip(&mut peers).zip(PEERS) {
+                *place = peer
+                    .as_mut()
+                    .filter(|_| precisions.contains(&precision))
+                    .and_then(|peer| peer.load(folder.path(), precision).then_some(peer));
+            }
+            let rounds = measure(&ours, &mut able, options.rounds);
+            let typical = |rounds: &[Round], part: fn(&Round) -> f64| {
+                let values = rounds.iter().map(part);
+                if options.best {
+                    best(values)
+                } else {
+                    median(values)
+                }
+            };
+            report(name, shape, precision, &machine, &rounds, typical);
+        }
+    }
+}
+
+/// Ours, and each peer's.
+struct Rounds {
+    ours: Vec<Round>,
+    theirs: [Vec<Round>; 2],
+}
+
+/// In turn, so that all see the same machine. The first round warms up.
+fn measure(ours: &Arc<Whisper>, peers: &mut [Option<&mut Peer>; 2], rounds: usize) -> Rounds {
+    let task = Task::new(500);
+    let mut all = Rounds {
+        ours: Vec::new(),
+        theirs: [Vec::new(), Vec::new()],
+    };
+    for round in 0..=rounds {
+        let own = window::run(ours, &task);
+        let theirs = peers
+            .each_mut()
+            .map(|peer| peer.as_mut().and_then(|p| p.run(task.prompt, task.steps)));
+        if round > 0 {
+            all.ours.push(own);
+            for (all, one) in all.theirs.iter_mut().zip(theirs) {
+                all.extend(one);
             }
         }
-        let of =
-            |rounds: &[Round], part: fn(&Round) -> f64| typical(rounds.iter().map(part).collect());
-        let limit = |ideal: f64, found: f64| format!("{:.0} %", 100.0 * ideal / found);
-        type Part = fn(&Round) -> f64;
-        let parts: [(&str, Part); 5] = [
-            ("mel", |r| r.mel),
-            ("encoder", |r| r.encoder),
-            ("prefill", |r| r.prefill),
-            ("step", |r| r.step),
-            ("pass", Round::pass),
-        ];
-        for (what, part) in parts {
-            let found = of(&own, part);
-            let share = match what {
-                "encoder" => limit(machine::encoder_flops(shape) / peak / 1e6, found),
-                "step" => limit(machine::step_bytes(shape) / bandwidth / 1e6, found),
-                _ => String::new(),
-            };
-            line(name, what, found, of(&theirs, part), &share);
+    }
+    all
+}
+
+fn report(
+    model: &str,
+    shape: &Shape,
+    precision: Precision,
+    machine: &Machine,
+    rounds: &Rounds,
+    typical: impl Fn(&[Round], fn(&Round) -> f64) -> f64,
+) {
+    use common::work::{encoder_limit, step_limit};
+    type Part = fn(&Round) -> f64;
+    let parts: [(&str, Part, Option<f64>); 5] = [
+        ("mel", |r| r.mel, None),
+        (
+            "encoder",
+            |r| r.encoder,
+            Some(encoder_limit(shape, precision, machine)),
+        ),
+        ("prefill", |r| r.prefill, None),
+        (
+            "step",
+            |r| r.step,
+            Some(step_limit(shape, precision, machine)),
+        ),
+        ("pass", |r| r.pass(PASS_STEPS), None),
+    ];
+    for (what, part, limit) in parts {
+        Line {
+            model,
+            what,
+            ours: typical(&rounds.ours, part),
+            theirs: rounds.theirs.each_ref().map(|rounds| typical(rounds, part)),
+            limit,
         }
+        .print();
     }
-}
-
-fn line(model: &str, what: &str, ours: f64, theirs: f64, limit: &str) {
-    let (theirs, ratio) = match theirs.is_nan() {
-        true => ("-".into(), "-".into()),
-        false => (format!("{theirs:.2}"), format!("{:.2}", ours / theirs)),
-    };
-    println!("{model:6} {what:8} {ours:>10.2} {theirs:>10} {ratio:>7} {limit:>22}");
-}
-
-fn load(shape: &Shape) -> Arc<Whisper> {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the model");
-    synthetic::write(dir.path(), shape, Stored::F16, 1);
-    let source = ModelSource::Path(Path::to_owned(dir.path()));
-    let whisper = Whisper::load(&source, Backend::default(), &Cancel::default(), &mut |_| {});
-    Arc::new(whisper.expect("the model that was just written"))
-}
-
-/// One window.
-fn run(whisper: &Arc<Whisper>) -> Round {
-    let cancel = Cancel::default();
-    let audio: Vec<f32> = (0..HELD).map(|i| (i as f32 * 0.37).sin()).collect();
-    let (held, new) = audio.split_at(HELD - NEW);
-    let mut log_mel = LogMel::new(Arc::clone(whisper.mel_filters()));
-    log_mel.push(held);
-    log_mel.window();
-    let start = Instant::now();
-    log_mel.push(new);
-    let window = log_mel.window();
-    let mel = ms(start);
-
-    let start = Instant::now();
-    let encoded: Encoded = whisper
-        .encode(Window::whole(&window), &cancel)
-        .expect("encode");
-    let encoder = ms(start);
-
-    let heads = &whisper.config().alignment_heads;
-    let prompt: Vec<u32> = (100..).take(PROMPT).collect();
-    let start = Instant::now();
-    let mut decoder = whisper.decoder(&encoded, heads).expect("start");
-    decoder.step(whisper, &prompt, None).expect("prefill");
-    let prefill = ms(start);
-
-    let start = Instant::now();
-    for token in (200..).take(STEPS) {
-        decoder.step(whisper, &[token], None).expect("step");
-    }
-    let step = ms(start) / STEPS as f64;
-    Round {
-        mel,
-        encoder,
-        prefill,
-        step,
-    }
-}
-
-fn ms(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64() * 1e3
-}
-
-fn best(values: Vec<f64>) -> f64 {
-    values.into_iter().fold(f64::NAN, f64::min)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

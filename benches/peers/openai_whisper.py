@@ -1,33 +1,30 @@
-"""openai-whisper (PyTorch, CPU, f32) in a given shape with random weights; nothing is downloaded.
+"""openai-whisper on PyTorch (CPU), measured a window at a time.
 
-Reads one JSON object a line and answers with one:
-{"load": ModelDimensions}, {"run": {"prompt": tokens, "steps": tokens}} -> milliseconds.
+Argument: threads. {"load": Hugging Face directory, "precision": "f32" | "bf16"} -> {};
+{"run": {"prompt": tokens, "steps": tokens}} -> milliseconds; {"encode": true} -> first states of the window.
 """
 
-import json
+import contextlib
 import sys
 import time
 from importlib.metadata import version
 
 import torch
 from whisper.audio import log_mel_spectrogram
-from whisper.model import ModelDimensions, Whisper
+
+import weights
+from talk import answer, milliseconds, questions
 
 
-def answer(value):
-    print(json.dumps(value), flush=True)
-
-
-def milliseconds(start):
-    return (time.perf_counter() - start) * 1e3
-
-
-@torch.inference_mode()
-def run(model, prompt, steps):
+def hear(model):
+    """All held audio anew, as the reference does in every pass."""
     sound = torch.sin(torch.arange(160000) * 0.37)
+    return log_mel_spectrogram(sound, model.dims.n_mels, padding=480000)[None, :, :3000]
+
+
+def run(model, prompt, steps):
     start = time.perf_counter()
-    # All held audio anew, as the reference does in every pass.
-    mel = log_mel_spectrogram(sound, model.dims.n_mels, padding=480000)[None, :, :3000]
+    mel = hear(model)
     log_mel = milliseconds(start)
 
     start = time.perf_counter()
@@ -49,21 +46,22 @@ def run(model, prompt, steps):
     return {"mel": log_mel, "encoder": encoder, "prefill": prefill, "step": step}
 
 
+@torch.inference_mode()
 def main():
     torch.set_num_threads(int(sys.argv[1]))
-    name = f"openai-whisper {version('openai-whisper')} on PyTorch {torch.__version__}"
-    answer({"name": f"{name}, f32, {torch.get_num_threads()} threads"})
-    model = None
-    for line in sys.stdin:
-        question = json.loads(line)
+    answer({"name": f"openai-whisper {version('openai-whisper')} on PyTorch {torch.__version__}"})
+    model, precision = None, "f32"
+    for question in questions():
         if "load" in question:
-            torch.manual_seed(0)
-            model = Whisper(ModelDimensions(**question["load"])).eval()
-            # Left uninitialised by the constructor; values do not matter, NaN and denormals would.
-            torch.nn.init.normal_(model.decoder.positional_embedding, std=0.02)
+            model, precision = weights.openai(question["load"]), question["precision"]
             answer({})
-        else:
-            answer(run(model, **question["run"]))
+            continue
+        reduced = precision == "bf16"
+        with torch.autocast("cpu", torch.bfloat16) if reduced else contextlib.nullcontext():
+            if "encode" in question:
+                answer({"states": model.encoder(hear(model))[0, :8].float().flatten().tolist()})
+            else:
+                answer(run(model, **question["run"]))
 
 
 if __name__ == "__main__":

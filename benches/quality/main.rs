@@ -5,6 +5,7 @@
 //! `--folder` scores other recordings: NAME.wav (16 kHz mono S16) beside NAME.json with the true `words`.
 //! `--traces` writes what was released, a JSON-lines file a recording. `--words` prints the words of every recording.
 
+#[path = "../common/score.rs"]
 mod score;
 
 use std::path::{Path, PathBuf};

@@ -1,32 +1,39 @@
-//! openai-whisper as a child process that does one measurement when asked.
+//! Another implementation as a child process that does one measurement when asked.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::Round;
-use crate::synthetic::Shape;
+use super::precision::Precision;
+use super::window::Round;
 
 pub struct Peer {
+    /// Packages and versions.
     pub name: String,
     child: Child,
     ask: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
+/// The interpreter that `benches/peers.sh` has set up.
+pub fn python() -> Option<PathBuf> {
+    let python = root().join("target/peers/venv/bin/python");
+    python.exists().then_some(python)
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 impl Peer {
-    /// Starts it if `benches/peers.sh` has installed it.
-    pub fn start(threads: usize) -> Option<Peer> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = root.join("target/peers/venv/bin/python");
-        if !python.exists() {
-            return None;
-        }
-        let mut child = Command::new(python)
-            .arg(root.join("benches/peers/openai_whisper.py"))
+    /// Starts `benches/peers/SCRIPT` if `benches/peers.sh` was run. What goes wrong there is said on standard error.
+    pub fn start(script: &str, threads: usize) -> Option<Peer> {
+        let mut child = Command::new(python()?)
+            .arg(root().join("benches/peers").join(script))
             .arg(threads.to_string())
+            .env("OMP_NUM_THREADS", threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -43,14 +50,10 @@ impl Peer {
         Some(peer)
     }
 
-    pub fn load(&mut self, shape: &Shape) {
-        let vocab = shape.vocab;
-        self.ask(json!({"load": {
-            "n_mels": shape.mel_bins, "n_audio_ctx": 1500, "n_audio_state": shape.d_model,
-            "n_audio_head": shape.heads, "n_audio_layer": shape.encoder_layers, "n_vocab": vocab,
-            "n_text_ctx": 448, "n_text_state": shape.d_model, "n_text_head": shape.heads,
-            "n_text_layer": shape.decoder_layers,
-        }}));
+    /// Takes the model in `folder`; false if it cannot.
+    pub fn load(&mut self, folder: &Path, precision: Precision) -> bool {
+        let question = json!({"load": folder, "precision": precision.name()});
+        self.ask(question).is_some()
     }
 
     /// One window.
@@ -65,7 +68,7 @@ impl Peer {
         })
     }
 
-    fn ask(&mut self, question: Value) -> Option<Value> {
+    pub fn ask(&mut self, question: Value) -> Option<Value> {
         writeln!(self.ask, "{question}").ok()?;
         self.ask.flush().ok()?;
         self.answer()
@@ -75,6 +78,10 @@ impl Peer {
         let mut line = String::new();
         self.answers.read_line(&mut line).ok()?;
         serde_json::from_str(&line).ok()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 

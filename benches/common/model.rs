@@ -1,0 +1,43 @@
+//! Models of the released shapes with random weights.
+
+use std::sync::Arc;
+
+use gstwhisperstream::whisper::{
+    self, Backend, Cancel, Device, ModelSource, Whisper, WhisperError,
+};
+use tempfile::TempDir;
+
+use super::precision::Precision;
+use super::synthetic::{self, Shape, Stored};
+
+pub const SHAPES: [(&str, Shape); 4] = [
+    ("nano", Shape::NANO),
+    ("tiny", Shape::TINY),
+    ("base", Shape::BASE),
+    ("small", Shape::SMALL),
+];
+
+/// Writes the files, which go with the answer.
+pub fn write(shape: &Shape) -> TempDir {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the model");
+    synthetic::write(folder.path(), shape, Stored::F16, 1);
+    folder
+}
+
+/// On the CPU.
+pub fn backend(precision: Precision) -> Backend {
+    Backend {
+        device: Device::Cpu,
+        precision: match precision {
+            Precision::F32 => whisper::Precision::F32,
+            Precision::Bf16 => whisper::Precision::Bf16,
+            Precision::Int8 => whisper::Precision::Int8,
+        },
+    }
+}
+
+/// The reason, where this precision is not to be had.
+pub fn load(source: &ModelSource, precision: Precision) -> Result<Arc<Whisper>, WhisperError> {
+    let whisper = Whisper::load(source, backend(precision), &Cancel::default(), &mut |_| {})?;
+    Ok(Arc::new(whisper))
+}
