@@ -36,7 +36,8 @@ pub struct Outcome {
     pub errors: Vec<String>,
 }
 
-struct Line {
+/// One stream.
+pub struct Line {
     pipeline: gst::Pipeline,
     input: gst_app::AppSrc,
     element: gst::Element,
@@ -106,11 +107,21 @@ pub fn play(legs: &[Leg], settings: &Settings) -> Outcome {
     outcome
 }
 
+/// Seconds after the first that stream `number` begins: the golden ratio spreads any number of them evenly.
+pub fn start_of(number: usize) -> f64 {
+    SPREAD * (number as f64 * 0.618_034).fract()
+}
+
 /// Every leg its 20 ms when they are due.
 fn feed(lines: &[Line], legs: &[Leg], began: Instant) {
     // What is due first, with the buffer's number.
     let longest = legs.iter().map(|l| l.samples.len().div_ceil(FRAME)).max();
-    let mut order: Vec<(usize, &Line, &Leg)> = lines.iter().zip(legs).enumerate().map(|(i, (line, leg))| (i, line, leg)).collect();
+    let mut order: Vec<(usize, &Line, &Leg)> = lines
+        .iter()
+        .zip(legs)
+        .enumerate()
+        .map(|(i, (line, leg))| (i, line, leg))
+        .collect();
     order.sort_by(|a, b| (a.1.start % 0.02).total_cmp(&(b.1.start % 0.02)));
     let slots = longest.unwrap_or(0) + (SPREAD * RATE as f64) as usize / FRAME + 1;
     for slot in 0..slots {
@@ -144,7 +155,7 @@ fn buffer(samples: &[i16], number: usize) -> gst::Buffer {
 }
 
 impl Line {
-    fn open(number: usize, leg: &Leg, settings: &Settings) -> Line {
+    pub fn open(number: usize, leg: &Leg, settings: &Settings) -> Line {
         let element = gst::ElementFactory::make("whisperstream").build();
         let element = element.expect("the element");
         element.set_property_from_str("language", leg.language);
@@ -188,14 +199,12 @@ impl Line {
         pipeline.add_many(members).expect("a fresh pipeline");
         gst::Element::link_many(members).expect("audio in, text out");
         pipeline.set_state(gst::State::Playing).expect("playing");
-        // The golden ratio spreads any number of streams evenly.
-        let start = SPREAD * (number as f64 * 0.618_034).fract();
         Line {
             pipeline,
             input,
             element,
             heard,
-            start,
+            start: start_of(number),
             verbatim: settings.iter().any(|(name, _)| *name == "compat"),
         }
     }
@@ -206,15 +215,41 @@ impl Line {
     }
 
     /// Or failed: then it says so on the bus.
-    fn wait_loaded(&self) {
+    pub fn wait_loaded(&self) {
         let bus = self.pipeline.bus().expect("a pipeline has a bus");
         let deadline = Instant::now() + PATIENCE;
         while self.stat("loaded") != Some(true) && Instant::now() < deadline {
-            if bus.peek().is_some_and(|m| m.type_() == gst::MessageType::Error) {
+            if bus
+                .peek()
+                .is_some_and(|m| m.type_() == gst::MessageType::Error)
+            {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Faster than anybody speaks.
+    pub fn push_all(&self, leg: &Leg) {
+        for (number, samples) in leg.samples.chunks(FRAME).enumerate() {
+            let _ = self.input.push_buffer(buffer(samples, number));
+        }
+    }
+
+    /// Waits until nothing is left to be heard.
+    pub fn wait_heard(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let is_heard = || {
+            self.input.current_level_bytes() == 0
+                && self.stat::<u64>("lag").is_some_and(|lag| lag < 500_000_000)
+        };
+        while !is_heard() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn stop(self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
     }
 
     fn is_over(&self) -> bool {

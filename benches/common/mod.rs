@@ -11,6 +11,7 @@ pub mod score;
 #[path = "../../tests/common/synthetic.rs"]
 pub mod synthetic;
 pub mod telephone;
+pub mod trace;
 pub mod usage;
 pub mod window;
 pub mod work;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use gstwhisperstream::engine::ModelKey;
+use gstwhisperstream::engine::models::{self, Lease};
 use gstwhisperstream::whisper::{
     self, Backend, Cancel, Device, ModelSource, Whisper, WhisperError,
 };
@@ -40,4 +42,13 @@ pub fn backend(precision: Precision) -> Backend {
 pub fn load(source: &ModelSource, precision: Precision) -> Result<Arc<Whisper>, WhisperError> {
     let whisper = Whisper::load(source, backend(precision), &Cancel::default(), &mut |_| {})?;
     Ok(Arc::new(whisper))
+}
+
+/// The bundled model as elements share it: in memory as long as the answer is held.
+pub fn demo(precision: Precision) -> Option<Lease<Whisper>> {
+    let key = ModelKey {
+        source: ModelSource::Demo,
+        backend: backend(precision),
+    };
+    models::acquire(&key).ok()?.wait(&mut |_| {}).ok()
 }

@@ -31,7 +31,15 @@ struct Truth {
 const TURNS: [(&str, &[&str]); 2] = [
     (
         "fr",
-        &["accueil", "numero", "court", "messagerie", "bruit", "dense", "pauses"],
+        &[
+            "accueil",
+            "numero",
+            "court",
+            "messagerie",
+            "bruit",
+            "dense",
+            "pauses",
+        ],
     ),
     ("en", &["greeting", "digits", "short", "voicemail", "noise"]),
 ];

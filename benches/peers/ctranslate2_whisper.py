@@ -1,7 +1,8 @@
 """CTranslate2 (what faster-whisper runs on; CPU), measured a window at a time. Questions and answers as openai_whisper.py's,
 with the precisions "f32" and "int8".
 
-Its decoder can only be run whole, so a step's time is got from runs of two lengths; the log-mel is faster-whisper's.
+Its decoder can only be run whole, so a step's time is got from runs of two lengths, and a prefill has none; the log-mel is
+faster-whisper's.
 """
 
 import sys
@@ -53,7 +54,7 @@ def run(model, features, start_token, prompt, steps):
     short, few = decode(model, audio, prompt, 2 * len(prompt))
     long, many = decode(model, audio, prompt, 2 * len(prompt) + 4 * steps)
     step = (long - short) / (many - few)
-    return {"mel": log_mel, "encoder": encoder, "prefill": short - few * step, "step": step}
+    return {"mel": log_mel, "encoder": encoder, "step": step}
 
 
 def main():
