@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use gstwhisperstream::policy::AudioCtx;
 use gstwhisperstream::whisper::{ModelSource, Whisper};
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use crate::common::peer::{Peer, root};
 use crate::common::precision::Precision;
 use crate::common::score::{Said, Score};
 use crate::common::telephone;
-use crate::common::trace::{Chunk, trace};
+use crate::common::trace::{Chunk, Decisions, trace};
 use crate::search::Trial;
 
 pub struct Reference {
@@ -63,11 +64,15 @@ impl Reference {
 
     fn serve(&mut self, count: usize, gated: bool) -> Option<Trial> {
         let legs = telephone::legs(count, self.seconds);
+        let decisions = match gated {
+            true => Decisions::Ours(AudioCtx::Exact),
+            false => Decisions::Reference,
+        };
         for (number, leg) in legs.iter().enumerate() {
             let (model, chunk) = (&self.model, self.chunk);
             self.traces
                 .entry((number, gated))
-                .or_insert_with(|| trace(model, leg, chunk, gated));
+                .or_insert_with(|| trace(model, leg, chunk, decisions));
         }
         let traces: Vec<&Vec<Chunk>> = (0..count).map(|n| &self.traces[&(n, gated)]).collect();
         let question = json!({"serve": {

@@ -34,6 +34,7 @@ impl Peer {
             .arg(root().join("benches/peers").join(script))
             .arg(threads.to_string())
             .env("OMP_NUM_THREADS", threads.to_string())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gstwhisperstream::policy::{AlignAtt, Ask, Compat, Pass, PolicySettings};
+use gstwhisperstream::policy::{AlignAtt, Ask, AudioCtx, Compat, Pass, PolicySettings};
 use gstwhisperstream::whisper::{Cancel, Decoder, Whisper};
 
 use super::score::Said;
@@ -32,16 +32,26 @@ pub struct Ran {
     pub took: f64,
 }
 
-/// Runs the whole leg in chunks. `gated`: our own decisions, whose passes run only where there may be speech; else the
-/// reference's, at every chunk.
-pub fn trace(model: &Whisper, leg: &Leg, chunk_ms: u32, gated: bool) -> Vec<Chunk> {
+/// Whose decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decisions {
+    /// The reference's: a pass at every chunk.
+    Reference,
+    /// Ours: only where there may be speech.
+    Ours(AudioCtx),
+}
+
+/// Runs the whole leg in chunks.
+pub fn trace(model: &Whisper, leg: &Leg, chunk_ms: u32, decisions: Decisions) -> Vec<Chunk> {
+    let (compat, audio_ctx) = match decisions {
+        Decisions::Reference => (Compat::SimulStreaming, AudioCtx::Exact),
+        Decisions::Ours(audio_ctx) => (Compat::None, audio_ctx),
+    };
     let settings = PolicySettings {
         language: leg.language.into(),
         min_chunk_ms: chunk_ms,
-        compat: match gated {
-            true => Compat::None,
-            false => Compat::SimulStreaming,
-        },
+        compat,
+        audio_ctx,
         ..PolicySettings::default()
     };
     let size = settings.chunk_samples();
@@ -96,13 +106,19 @@ pub fn trace(model: &Whisper, leg: &Leg, chunk_ms: u32, gated: bool) -> Vec<Chun
 fn run(model: &Whisper, pass: &mut Pass) -> (usize, usize) {
     let cancel = Cancel::default();
     let heads = &model.config().alignment_heads;
-    let encoded = model.encode(pass.mel(), &cancel).expect("encode");
+    let mut encoded = model.encode(pass.window(), &cancel).expect("encode");
     let mut decoder: Option<Decoder> = None;
     let (mut prompt, mut steps) = (0, 0);
     let mut ask = pass.first();
     loop {
         let (own, tokens, probe_row) = match ask {
             Ask::Done => return (prompt, steps),
+            Ask::Encode => {
+                encoded = model.encode(pass.window(), &cancel).expect("encode");
+                decoder = None;
+                ask = pass.first();
+                continue;
+            }
             // Only to detect the language, which here is known.
             Ask::Alone { tokens } => (false, tokens, None),
             Ask::Step { tokens, probe_row } => (true, tokens, probe_row),

@@ -30,36 +30,8 @@ struct Options {
     bench: bool,
 }
 
-/// How much of the window is encoded.
-#[derive(Clone, Copy)]
-enum AudioCtx {
-    Exact,
-    Auto,
-}
-
-impl AudioCtx {
-    fn name(self) -> &'static str {
-        match self {
-            AudioCtx::Exact => "exact",
-            AudioCtx::Auto => "auto",
-        }
-    }
-
-    /// Encoder frames when `task` is heard.
-    fn frames(self, task: &Task) -> usize {
-        match self {
-            AudioCtx::Exact => WINDOW_FRAMES,
-            AudioCtx::Auto => auto_frames(task.held / 320),
-        }
-    }
-}
-
-/// The content and a margin.
-fn auto_frames(content: usize) -> usize {
-    (content + 128)
-        .next_multiple_of(16)
-        .clamp(256, WINDOW_FRAMES)
-}
+/// How much of the window is encoded: all of it, and what `audio-ctx=auto` makes of 10 s.
+const CONTEXTS: [(&str, usize); 2] = [("exact", WINDOW_FRAMES), ("auto", 640)];
 
 /// Chunks, and the steps of a pass over one: two or three tokens are decided in half a second of speech, and one more is
 /// dropped.
@@ -109,13 +81,13 @@ fn main() {
 }
 
 fn shape_of(name: &str, precision: Precision, whisper: &Arc<Whisper>, rounds: usize) {
-    for ctx in [AudioCtx::Exact, AudioCtx::Auto] {
-        let [half, whole] = CHUNKS.map(|(chunk_ms, _)| measure(whisper, ctx, chunk_ms, rounds));
+    for (context, frames) in CONTEXTS {
+        let [half, whole] = CHUNKS.map(|(chunk_ms, _)| measure(whisper, frames, chunk_ms, rounds));
         let [half_pass, whole_pass] =
             [(&half, CHUNKS[0].1), (&whole, CHUNKS[1].1)].map(|(round, steps)| round.pass(steps));
         println!(
             "{name:6} {precision:5} {:9} {:>7.2} {:>9.2} {:>8.2} {:>7.2} {:>11.1} {:>12.1} {:>12.1}",
-            ctx.name(),
+            context,
             half.mel,
             half.encoder,
             half.prefill,
@@ -127,9 +99,9 @@ fn shape_of(name: &str, precision: Precision, whisper: &Arc<Whisper>, rounds: us
     }
 }
 
-fn measure(whisper: &Arc<Whisper>, ctx: AudioCtx, chunk_ms: usize, rounds: usize) -> Round {
+fn measure(whisper: &Arc<Whisper>, frames: usize, chunk_ms: usize, rounds: usize) -> Round {
     let mut task = Task::new(chunk_ms);
-    task.frames = ctx.frames(&task);
+    task.frames = frames;
     window::run(whisper, &task);
     let rounds: Vec<Round> = (0..rounds).map(|_| window::run(whisper, &task)).collect();
     let of = |part: fn(&Round) -> f64| median(rounds.iter().map(part));

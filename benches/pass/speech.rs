@@ -1,12 +1,13 @@
 //! The demo model on real calls: what the passes that the policy runs cost, silence and all.
 
+use gstwhisperstream::policy::AudioCtx;
 use gstwhisperstream::whisper::ModelSource;
 
 use crate::common::model;
 use crate::common::precision::Precision;
 use crate::common::score::Score;
 use crate::common::telephone::legs;
-use crate::common::trace::trace;
+use crate::common::trace::{Decisions, trace};
 
 /// Two calls, one a language.
 const LEGS: usize = 4;
@@ -17,8 +18,8 @@ pub fn report(precisions: &[Precision]) {
         "\nthe demo model on {LEGS} legs of telephone calls, {SECONDS} s each, about half of it silence; a second: of the leg"
     );
     println!(
-        "{:5} {:>6} {:>7} {:>8} {:>10} {:>9} {:>12}",
-        "", "chunk", "passes", "steps", "pass ms", "a second", "word errors"
+        "{:5} {:9} {:>6} {:>7} {:>8} {:>10} {:>9} {:>12}",
+        "", "audio-ctx", "chunk", "passes", "steps", "pass ms", "a second", "word errors"
     );
     let legs = legs(LEGS, SECONDS);
     for &precision in precisions {
@@ -29,10 +30,12 @@ pub fn report(precisions: &[Precision]) {
                 continue;
             }
         };
-        for chunk_ms in [500, 1000] {
+        let contexts = [("exact", AudioCtx::Exact), ("auto", AudioCtx::Auto)];
+        for ((name, context), chunk_ms) in contexts.into_iter().flat_map(|c| [(c, 500), (c, 1000)])
+        {
             let (mut score, mut passes, mut steps, mut took) = (Score::default(), 0, 0, 0.0);
             for leg in &legs {
-                let chunks = trace(&model, leg, chunk_ms, true);
+                let chunks = trace(&model, leg, chunk_ms, Decisions::Ours(context));
                 let said: Vec<_> = chunks.iter().flat_map(|c| c.said.iter().cloned()).collect();
                 score.add(&leg.truth, &said);
                 for ran in chunks.iter().filter_map(|c| c.pass) {
@@ -42,7 +45,7 @@ pub fn report(precisions: &[Precision]) {
                 }
             }
             println!(
-                "{precision:5} {:>4} s {passes:>7} {:>8.1} {:>10.1} {:>9.1} {:>10.1} %",
+                "{precision:5} {name:9} {:>4} s {passes:>7} {:>8.1} {:>10.1} {:>9.1} {:>10.1} %",
                 chunk_ms as f64 / 1e3,
                 steps as f64 / f64::from(passes.max(1)),
                 1e3 * took / f64::from(passes.max(1)),

@@ -1,21 +1,23 @@
 //! Word errors, word times, lag and invented words of the demo model, beside the reference's figures.
 //!
-//!     cargo bench --bench quality [-- [--compat] [--chunk MS] [--folder DIR] [--traces DIR] [--words]]
+//!     cargo bench --bench quality [-- [--precision P] [--auto-ctx] [--compat] [--chunk MS] [--folder DIR] [--traces DIR] [--words]]
 //!
 //! `--folder` scores other recordings: NAME.wav (16 kHz mono S16) beside NAME.json with the true `words`.
 //! `--traces` writes what was released, a JSON-lines file a recording. `--words` prints the words of every recording.
 
-#[path = "../common/score.rs"]
-mod score;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
+use common::model;
+use common::precision::Precision;
+use common::score::{Said, Score, True};
 use gstwhisperstream::engine::pass;
-use gstwhisperstream::policy::{AlignAtt, Compat, Outcome, PolicySettings};
-use gstwhisperstream::whisper::{Backend, Cancel, ModelSource, Whisper};
-use score::{Said, Score, True};
+use gstwhisperstream::policy::{AlignAtt, AudioCtx, Compat, Outcome, PolicySettings};
+use gstwhisperstream::whisper::{Cancel, ModelSource, Whisper};
 
 #[derive(Parser)]
 struct Options {
@@ -43,6 +45,12 @@ struct Options {
     /// Only the recordings whose name holds this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Arithmetic of the network.
+    #[arg(long, default_value = "f32", value_parser = |s: &str| Precision::named(s).ok_or("f32, bf16 or int8"))]
+    precision: Precision,
+    /// Encode no more than the audio and a margin (`audio-ctx=auto`).
+    #[arg(long)]
+    auto_ctx: bool,
     /// Given by cargo; of no meaning here.
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,15 +79,7 @@ const REFERENCE: &[(&str, &str)] = &[
 
 fn main() {
     let options = Options::parse();
-    let model = Arc::new(
-        Whisper::load(
-            &ModelSource::Demo,
-            Backend::default(),
-            &Cancel::default(),
-            &mut |_| {},
-        )
-        .expect("the demo model loads"),
-    );
+    let model = model::load(&ModelSource::Demo, options.precision).expect("the demo model loads");
     let bundled = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/audio");
     let folder = options.folder.clone().unwrap_or(bundled);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
@@ -167,6 +167,10 @@ fn transcribe(
             Compat::SimulStreaming
         } else {
             Compat::None
+        },
+        audio_ctx: match options.auto_ctx {
+            true => AudioCtx::Auto,
+            false => AudioCtx::Exact,
         },
         ..PolicySettings::default()
     };
