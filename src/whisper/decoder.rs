@@ -1,34 +1,35 @@
 //! The text decoder's weights: embeddings, self-attention, cross-attention, vocabulary.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::{Embedding, Module};
 
 use super::WhisperError;
 use super::config::ModelConfig;
-use super::kernels::{self, KeyValues};
-use super::ops::{Linear, Mlp, Norm, attention, remember, values};
+use super::kernels::{self, Finish, Format, KeyValues, Packed, Query, Rows as Matrix, attend};
+use super::ops::{Mlp, Norm, Projection, joined, linear, values};
 use super::weights::Weights;
 
 pub struct TextDecoder {
-    /// `[vocab, d]`, also the projection to the vocabulary.
+    /// `[vocab, d]`
     embedding: Embedding,
+    /// The embedding as projection to the vocabulary, where that is not computed in f32.
+    vocabulary: Option<Packed>,
     /// `[text positions, d]`
     positions: Tensor,
     layers: Vec<Layer>,
     norm: Norm,
+    format: Format,
+    d: usize,
 }
 
 struct Layer {
     norm: Norm,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    o: Linear,
+    qkv: Packed,
+    o: Packed,
     cross_norm: Norm,
-    cross_q: Linear,
-    cross_k: Linear,
-    cross_v: Linear,
-    cross_o: Linear,
+    cross_q: Packed,
+    cross_kv: Packed,
+    cross_o: Packed,
     mlp: Mlp,
     heads: usize,
 }
@@ -47,6 +48,12 @@ pub struct Rows<'a> {
     pub probe_row: Option<usize>,
 }
 
+impl Rows<'_> {
+    fn wanted(&self, layer: usize) -> &[usize] {
+        self.wanted.get(layer).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// Vocabulary logits that a decoder asked for.
 pub struct Logits {
     /// Of its last row.
@@ -58,7 +65,15 @@ impl TextDecoder {
     pub fn load(weights: &mut Weights, config: &ModelConfig) -> Result<TextDecoder, WhisperError> {
         let shape = &config.shape;
         let d = shape.d_model;
-        let embedding = weights.tensor("decoder.embed_tokens.weight", &[shape.vocab_size, d])?;
+        let mut embedding =
+            weights.tensor("decoder.embed_tokens.weight", &[shape.vocab_size, d])?;
+        let format = weights.format();
+        let mut vocabulary = None;
+        if format != Format::Single {
+            let w = embedding.flatten_all()?.to_vec1::<f32>()?;
+            vocabulary = Some(Packed::new(format, &w, d, Vec::new()));
+            embedding = embedding.to_dtype(DType::F16)?;
+        }
         let positions = "decoder.embed_positions.weight";
         let positions = weights.tensor(positions, &[shape.text_positions, d])?;
         let layers = (0..shape.decoder_layers)
@@ -66,9 +81,12 @@ impl TextDecoder {
         let layers = layers.collect::<Result<_, _>>()?;
         Ok(TextDecoder {
             embedding: Embedding::new(embedding, d),
+            vocabulary,
             positions,
             layers,
             norm: Norm::load(weights, "decoder.layer_norm", d)?,
+            format,
+            d,
         })
     }
 
@@ -95,22 +113,25 @@ impl TextDecoder {
             return Err(candle_core::Error::Msg(format!("no decoder layer {layer}")).into());
         };
         let (frames, d) = states.dims2()?;
-        let mut cross = KeyValues::new(frames, layer.heads, d / layer.heads);
-        let (k, v) = (
-            layer.cross_k.forward(states)?,
-            layer.cross_v.forward(states)?,
-        );
-        remember(&mut cross, &k, &v)?;
+        let mut cross = KeyValues::new(self.format, frames, layer.heads, d / layer.heads);
+        let mut kv = Vec::new();
+        values(states, |states| {
+            layer
+                .cross_kv
+                .apply(Matrix::new(states, d), Finish::Bias, &mut kv);
+        })?;
+        let kv = Matrix::new(&kv, 2 * d);
+        cross.push(kv, kv.columns(d));
         Ok(cross)
     }
 
     /// An empty self-attention cache for each layer.
     pub fn own(&self) -> Vec<KeyValues> {
-        let (positions, d) = self.positions.dims2().unwrap_or_default();
-        let layers = self.layers.iter();
-        layers
-            .map(|layer| KeyValues::new(positions, layer.heads, d / layer.heads))
-            .collect()
+        let positions = self.positions.dim(0).unwrap_or_default();
+        let new = |layer: &Layer| {
+            KeyValues::new(self.format, positions, layer.heads, self.d / layer.heads)
+        };
+        self.layers.iter().map(new).collect()
     }
 
     /// Runs the rows of several decoders together; what it returns is in their order. Cross-attention weights of the
@@ -125,34 +146,40 @@ impl TextDecoder {
             .iter()
             .flat_map(|rows| (rows.position..).take(rows.tokens.len()));
         let positions: Vec<u32> = positions.map(|p| p as u32).collect();
-        let count = ids.len();
-        let ids = Tensor::from_vec(ids, count, &Device::Cpu)?;
-        let positions = Tensor::from_vec(positions, count, &Device::Cpu)?;
-        let x = self.embedding.forward(&ids)?;
-        let mut x = (x + self.positions.index_select(&positions, 0)?)?;
+        let ids = Tensor::new(ids, &Device::Cpu)?;
+        let positions = Tensor::new(positions, &Device::Cpu)?;
+        let x = self.embedding.forward(&ids)?.to_dtype(DType::F32)?;
+        let x = (x + self.positions.index_select(&positions, 0)?)?;
+        let mut x = x.flatten_all()?.to_vec1::<f32>()?;
+        let mut scratch = Scratch::default();
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(i, &x, batch, |decoder, weights| sink(decoder, i, weights))?;
+            layer.forward(i, self.d, &mut x, batch, &mut scratch);
+            for (decoder, weights) in scratch.weights.iter().enumerate() {
+                sink(decoder, i, weights);
+            }
         }
         self.logits(&x, batch)
     }
 
     /// Vocabulary logits of the rows asked for.
-    fn logits(&self, states: &Tensor, batch: &[Rows<'_>]) -> Result<Vec<Logits>, WhisperError> {
+    fn logits(&self, states: &[f32], batch: &[Rows<'_>]) -> Result<Vec<Logits>, WhisperError> {
+        let d = self.d;
         let mut asked = Vec::new();
         let mut first = 0;
         for rows in batch {
-            asked.push((first + rows.tokens.len() - 1) as u32);
-            asked.extend(rows.probe_row.map(|row| (first + row) as u32));
+            let last = rows.tokens.len() - 1;
+            for row in std::iter::once(last).chain(rows.probe_row) {
+                let start = (first + row) * d;
+                asked.extend_from_slice(states.get(start..start + d).unwrap_or_default());
+            }
             first += rows.tokens.len();
         }
-        let asked = Tensor::new(asked, &Device::Cpu)?;
-        let x = self.norm.forward(&states.index_select(&asked, 0)?)?;
-        let d = x.dim(1)?;
-        let logits = values(&x, |x| {
-            values(self.embedding.embeddings(), |w| {
-                kernels::linear(x, w, d, &[])
-            })
-        })??;
+        let (mut x, mut logits) = (Vec::new(), Vec::new());
+        self.norm.apply(&asked, &mut x);
+        match &self.vocabulary {
+            Some(vocabulary) => vocabulary.apply(Matrix::new(&x, d), Finish::Bias, &mut logits),
+            None => logits = values(self.embedding.embeddings(), |w| kernels::linear(&x, w, d))?,
+        }
         let vocabulary = self.embedding.embeddings().dim(0)?;
         let mut rows_of = logits.chunks_exact(vocabulary).map(<[f32]>::to_vec);
         let mut next = || rows_of.next().unwrap_or_default();
@@ -164,6 +191,18 @@ impl TextDecoder {
     }
 }
 
+/// What a step reuses from layer to layer.
+#[derive(Default)]
+struct Scratch {
+    normed: Vec<f32>,
+    qkv: Vec<f32>,
+    attended: Vec<f32>,
+    added: Vec<f32>,
+    hidden: Vec<f32>,
+    /// Of each decoder, those of the wanted heads.
+    weights: Vec<Vec<f32>>,
+}
+
 impl Layer {
     fn load(
         weights: &mut Weights,
@@ -171,86 +210,110 @@ impl Layer {
         config: &ModelConfig,
     ) -> Result<Layer, WhisperError> {
         let (d, heads) = (config.shape.d_model, config.shape.decoder_heads);
-        let scale = ((d / heads) as f32).powf(-0.5);
+        let format = weights.format();
         let own = format!("{name}.self_attn");
         let cross = format!("{name}.encoder_attn");
+        let queries = || Projection::queries("q_proj", format, d / heads);
+        let keys = || Projection::new("k_proj", false);
+        let values = || Projection::new("v_proj", true);
         Ok(Layer {
             norm: Norm::load(weights, &format!("{own}_layer_norm"), d)?,
-            q: Linear::load_scaled(weights, &format!("{own}.q_proj"), (d, d), scale)?,
-            k: Linear::load(weights, &format!("{own}.k_proj"), (d, d), false)?,
-            v: Linear::load(weights, &format!("{own}.v_proj"), (d, d), true)?,
-            o: Linear::load(weights, &format!("{own}.out_proj"), (d, d), true)?,
+            qkv: joined(weights, &own, &[queries(), keys(), values()], d)?,
+            o: linear(weights, &format!("{own}.out_proj"), (d, d))?,
             cross_norm: Norm::load(weights, &format!("{cross}_layer_norm"), d)?,
-            cross_q: Linear::load_scaled(weights, &format!("{cross}.q_proj"), (d, d), scale)?,
-            cross_k: Linear::load(weights, &format!("{cross}.k_proj"), (d, d), false)?,
-            cross_v: Linear::load(weights, &format!("{cross}.v_proj"), (d, d), true)?,
-            cross_o: Linear::load(weights, &format!("{cross}.out_proj"), (d, d), true)?,
+            cross_q: joined(weights, &cross, &[queries()], d)?,
+            cross_kv: joined(weights, &cross, &[keys(), values()], d)?,
+            cross_o: linear(weights, &format!("{cross}.out_proj"), (d, d))?,
             mlp: Mlp::load(weights, name, d, config.decoder_ffn)?,
             heads,
         })
     }
 
+    /// `x`: the rows of all decoders, `[rows, d]`.
     fn forward(
         &self,
         at: usize,
-        x: &Tensor,
+        d: usize,
+        x: &mut Vec<f32>,
         batch: &mut [Rows<'_>],
-        mut sink: impl FnMut(usize, &[f32]),
-    ) -> Result<Tensor, WhisperError> {
-        let h = self.norm.forward(x)?;
-        let q = self.q.forward(&h)?;
-        let (k, v) = (self.k.forward(&h)?, self.v.forward(&h)?);
-        let attended = each(batch, &q, |_, rows, place, q| {
-            let Some(own) = rows.own.get_mut(at) else {
-                return Ok(q.clone());
-            };
-            let (k, v) = (place.of(&k)?, place.of(&v)?);
-            remember(own, &k, &v)?;
-            Ok(attention(q, own, true, &[])?.0)
-        })?;
-        let x = self.o.forward_and_add(&attended, x)?;
+        s: &mut Scratch,
+    ) {
+        s.weights.resize_with(batch.len(), Vec::new);
+        s.attended.resize(x.len(), 0.0);
 
-        let q = self.cross_q.forward(&self.cross_norm.forward(&x)?)?;
-        let none = Vec::new();
-        let attended = each(batch, &q, |decoder, rows, _, q| {
-            let Some(cross) = rows.cross.get(at) else {
-                return Ok(q.clone());
-            };
-            let wanted = rows.wanted.get(at).unwrap_or(&none);
-            let (attended, weights) = attention(q, cross, false, wanted)?;
-            sink(decoder, &weights);
-            Ok(attended)
-        })?;
-        let x = self.cross_o.forward_and_add(&attended, &x)?;
-        self.mlp.forward(&x)
+        self.norm.apply(x, &mut s.normed);
+        self.qkv
+            .apply(Matrix::new(&s.normed, d), Finish::Bias, &mut s.qkv);
+        let qkv = Matrix::new(&s.qkv, 3 * d);
+        let mut first = 0;
+        for rows in batch.iter_mut() {
+            let of_rows = qkv.rows(first, rows.tokens.len());
+            if let Some(own) = rows.own.get_mut(at) {
+                own.push(of_rows.columns(d), of_rows.columns(2 * d));
+            }
+            first += rows.tokens.len();
+        }
+        let own = batch.iter().map(|rows| (rows.own.get(at), &[][..]));
+        attend_each(
+            batch,
+            own,
+            qkv,
+            true,
+            s.attended.as_mut_slice(),
+            &mut s.weights,
+        );
+        let attended = Matrix::new(&s.attended, d);
+        self.o.apply(attended, Finish::Add(x), &mut s.added);
+
+        self.cross_norm.apply(&s.added, &mut s.normed);
+        self.cross_q
+            .apply(Matrix::new(&s.normed, d), Finish::Bias, &mut s.qkv);
+        let q = Matrix::new(&s.qkv, d);
+        let cross = batch
+            .iter()
+            .map(|rows| (rows.cross.get(at), rows.wanted(at)));
+        attend_each(
+            batch,
+            cross,
+            q,
+            false,
+            s.attended.as_mut_slice(),
+            &mut s.weights,
+        );
+        let attended = Matrix::new(&s.attended, d);
+        self.cross_o.apply(attended, Finish::Add(&s.added), x);
+
+        self.mlp
+            .apply(x, &mut s.normed, &mut s.hidden, &mut s.added);
+        std::mem::swap(x, &mut s.added);
     }
 }
 
-/// Where a decoder's rows lie among all.
-struct Place {
-    first: usize,
-    count: usize,
-}
-
-impl Place {
-    fn of(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
-        Ok(x.narrow(0, self.first, self.count)?)
-    }
-}
-
-/// Does to each decoder's rows of `q` what is its own: decoder's number, its rows, their place, and `q` there.
-fn each(
-    batch: &mut [Rows<'_>],
-    q: &Tensor,
-    mut f: impl FnMut(usize, &mut Rows<'_>, &Place, &Tensor) -> Result<Tensor, WhisperError>,
-) -> Result<Tensor, WhisperError> {
+/// Attention of each decoder's rows of `q` over its own keys and values; `over` brings these and the wanted heads.
+fn attend_each<'a>(
+    batch: &[Rows<'_>],
+    over: impl Iterator<Item = (Option<&'a KeyValues>, &'a [usize])>,
+    q: Matrix<'a>,
+    causal: bool,
+    mut to: &'a mut [f32],
+    weights: &'a mut [Vec<f32>],
+) {
+    let mut queries = Vec::new();
     let mut first = 0;
-    let mut parts = Vec::new();
-    for (decoder, rows) in batch.iter_mut().enumerate() {
+    for ((rows, (kv, want)), weights) in batch.iter().zip(over).zip(weights) {
+        let Some(kv) = kv else { continue };
         let count = rows.tokens.len();
-        let place = Place { first, count };
-        parts.push(f(decoder, rows, &place, &place.of(q)?)?);
+        let (own, rest) = to.split_at_mut((count * kv.heads() * kv.width()).min(to.len()));
+        to = rest;
+        queries.push(Query {
+            q: q.rows(first, count),
+            kv,
+            causal,
+            want,
+            to: own,
+            weights,
+        });
         first += count;
     }
-    Ok(Tensor::cat(&parts, 0)?)
+    attend(&mut queries);
 }

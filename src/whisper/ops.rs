@@ -1,93 +1,71 @@
 //! The layers that encoder and decoder are made of.
 
-use candle_core::{Device, Storage, Tensor};
+use candle_core::{Storage, Tensor};
 
 use super::WhisperError;
-use super::kernels::{self, KeyValues, Packed};
+use super::kernels::{self, Finish, Format, Packed, Rows};
 use super::weights::Weights;
 
-/// `x Wᵀ + b`, packed.
-pub struct Linear(Packed);
+/// One of the projections that [`joined`] puts side by side.
+pub struct Projection<'a> {
+    pub name: &'a str,
+    pub bias: bool,
+    /// What its outputs are multiplied with.
+    pub scale: f32,
+}
 
-impl Linear {
-    pub fn load(
-        weights: &mut Weights,
-        name: &str,
-        (input, output): (usize, usize),
-        bias: bool,
-    ) -> Result<Linear, WhisperError> {
-        let w = weights.values(&format!("{name}.weight"), &[output, input])?;
-        let b = match bias {
-            true => weights.values(&format!("{name}.bias"), &[output])?,
-            false => Vec::new(),
-        };
-        Ok(Linear(Packed::new(&w, input, b)))
+impl<'a> Projection<'a> {
+    pub fn new(name: &'a str, bias: bool) -> Projection<'a> {
+        let scale = 1.0;
+        Projection { name, bias, scale }
     }
 
-    /// The query projection with the attention's 1/√d folded in (exact for heads of 64).
-    pub fn load_scaled(
-        weights: &mut Weights,
-        name: &str,
-        (input, output): (usize, usize),
-        scale: f32,
-    ) -> Result<Linear, WhisperError> {
-        let mut w = weights.values(&format!("{name}.weight"), &[output, input])?;
-        let mut b = weights.values(&format!("{name}.bias"), &[output])?;
-        for x in w.iter_mut().chain(&mut b) {
-            *x *= scale;
+    /// The queries of an attention with heads of this width; its scale is folded in (exact for heads of 64 over f32).
+    pub fn queries(name: &'a str, format: Format, width: usize) -> Projection<'a> {
+        let scale = (width as f32).powf(-0.5);
+        Projection {
+            name,
+            bias: true,
+            scale: match format {
+                Format::Single => scale,
+                Format::Halves | Format::Bytes => scale * kernels::BASE_2,
+            },
         }
-        Ok(Linear(Packed::new(&w, input, b)))
-    }
-
-    /// `[rows, in]` to `[rows, out]`.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
-        self.apply(x, |y, bias| {
-            if !bias.is_empty() {
-                kernels::add_bias(y, bias);
-            }
-        })
-    }
-
-    /// `residual + x Wᵀ + b`.
-    pub fn forward_and_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, WhisperError> {
-        values(residual, |residual| {
-            self.apply(x, |y, bias| kernels::add_bias_and(y, bias, residual))
-        })?
-    }
-
-    /// `gelu(x Wᵀ + b)`, with the exact (erf) GELU.
-    pub fn forward_gelu(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
-        self.apply(x, kernels::bias_gelu)
-    }
-
-    /// `x Wᵀ`, then `finish(product, bias)` on it in place.
-    fn apply(
-        &self,
-        x: &Tensor,
-        finish: impl Fn(&mut [f32], &[f32]),
-    ) -> Result<Tensor, WhisperError> {
-        let rows = x.dim(0)?;
-        let mut y = values(x, |x| self.0.product(x))?;
-        finish(&mut y, &self.0.bias);
-        let output = y.len() / rows;
-        Ok(Tensor::from_vec(y, (rows, output), &Device::Cpu)?)
     }
 }
 
-/// Lends the values of a contiguous f32 tensor.
-pub fn values<R>(x: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R, WhisperError> {
-    let (storage, layout) = x.storage_and_layout();
-    let Storage::Cpu(storage) = &*storage else {
-        return Err(candle_core::Error::Msg("the values are not in memory".into()).into());
-    };
-    let range = layout.contiguous_offsets();
-    match range.and_then(|(start, end)| storage.as_slice::<f32>().ok()?.get(start..end)) {
-        Some(values) => Ok(f(values)),
-        None => Err(candle_core::Error::Msg("the values do not lie in one piece".into()).into()),
+/// Linear layers over the same `d` inputs, as one: the outputs of each behind those of the one before, `d` each.
+pub fn joined(
+    weights: &mut Weights,
+    block: &str,
+    projections: &[Projection<'_>],
+    d: usize,
+) -> Result<Packed, WhisperError> {
+    let (mut w, mut b) = (Vec::new(), Vec::new());
+    for Projection { name, bias, scale } in projections {
+        let from = weights.values(&format!("{block}.{name}.weight"), &[d, d])?;
+        w.extend(from.iter().map(|x| x * scale));
+        if *bias {
+            let from = weights.values(&format!("{block}.{name}.bias"), &[d])?;
+            b.extend(from.iter().map(|x| x * scale));
+        }
+        b.resize(w.len() / d, 0.0);
     }
+    Ok(Packed::new(weights.format(), &w, d, b))
 }
 
-/// Layer normalisation over the last dimension.
+/// A linear layer with a bias.
+pub fn linear(
+    weights: &mut Weights,
+    name: &str,
+    (input, output): (usize, usize),
+) -> Result<Packed, WhisperError> {
+    let w = weights.values(&format!("{name}.weight"), &[output, input])?;
+    let b = weights.values(&format!("{name}.bias"), &[output])?;
+    Ok(Packed::new(weights.format(), &w, input, b))
+}
+
+/// Layer normalisation of rows.
 pub struct Norm {
     w: Vec<f32>,
     b: Vec<f32>,
@@ -103,17 +81,17 @@ impl Norm {
         })
     }
 
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
-        let norm = |x: &[f32]| kernels::layer_norm(x, &self.w, &self.b, Self::EPSILON);
-        Ok(Tensor::from_vec(values(x, norm)?, x.dims(), &Device::Cpu)?)
+    pub fn apply(&self, x: &[f32], to: &mut Vec<f32>) {
+        kernels::layer_norm(x, &self.w, &self.b, Self::EPSILON, to);
     }
 }
 
 /// `x + fc2(gelu(fc1(norm(x))))`.
 pub struct Mlp {
     norm: Norm,
-    fc1: Linear,
-    fc2: Linear,
+    fc1: Packed,
+    fc2: Packed,
+    d: usize,
 }
 
 impl Mlp {
@@ -125,21 +103,32 @@ impl Mlp {
     ) -> Result<Mlp, WhisperError> {
         Ok(Mlp {
             norm: Norm::load(weights, &format!("{layer}.final_layer_norm"), d)?,
-            fc1: Linear::load(weights, &format!("{layer}.fc1"), (d, hidden), true)?,
-            fc2: Linear::load(weights, &format!("{layer}.fc2"), (hidden, d), true)?,
+            fc1: linear(weights, &format!("{layer}.fc1"), (d, hidden))?,
+            fc2: linear(weights, &format!("{layer}.fc2"), (hidden, d))?,
+            d,
         })
     }
 
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor, WhisperError> {
-        let hidden = self.fc1.forward_gelu(&self.norm.forward(x)?)?;
-        self.fc2.forward_and_add(&hidden, x)
+    /// `normed` and `hidden` are scratch.
+    pub fn apply(
+        &self,
+        x: &[f32],
+        normed: &mut Vec<f32>,
+        hidden: &mut Vec<f32>,
+        to: &mut Vec<f32>,
+    ) {
+        self.norm.apply(x, normed);
+        self.fc1
+            .apply(Rows::new(normed, self.d), Finish::Gelu, hidden);
+        let rows = Rows::new(hidden, self.fc1.outputs());
+        self.fc2.apply(rows, Finish::Add(x), to);
     }
 }
 
-/// A convolution of width 3 over time, padded with one zero frame at either end, with GELU.
+/// A convolution of width 3 over time, with GELU.
 pub struct Conv {
-    /// `[out, 3 * in]`, tap by tap.
-    linear: Linear,
+    /// `[out, 3 * in]`, tap by tap: time-major, the three frames that one output sees lie behind one another.
+    taps: Packed,
     input: usize,
     stride: usize,
 }
@@ -168,45 +157,38 @@ impl Conv {
             }
         }
         let b = weights.values(&format!("{name}.bias"), &[output])?;
-        let linear = Linear(Packed::new(&w, taps * input, b));
+        // Eight bits are too few for what comes from outside the network.
+        let format = match weights.format() {
+            Format::Single => Format::Single,
+            Format::Halves | Format::Bytes => Format::Halves,
+        };
         Ok(Conv {
-            linear,
+            taps: Packed::new(format, &w, taps * input, b),
             input,
             stride,
         })
     }
 
-    /// `[frames, in]`, row-major, to `gelu(conv(x))`, `[frames / stride, out]`.
-    pub fn forward_gelu(&self, x: &[f32]) -> Result<Tensor, WhisperError> {
-        let c = self.input;
-        let mut padded = Vec::with_capacity(x.len() + 2 * c);
-        padded.resize(c, 0f32);
-        padded.extend_from_slice(x);
-        padded.resize(x.len() + 2 * c, 0.0);
-        // Time-major, the three frames that one output sees lie behind one another.
-        let windows = padded.windows(Self::TAPS * c).step_by(self.stride * c);
-        let mut columns = Vec::with_capacity(Self::TAPS * x.len() / self.stride);
-        windows.for_each(|window| columns.extend_from_slice(window));
-        let frames = columns.len() / (Self::TAPS * c);
-        let columns = Tensor::from_vec(columns, (frames, Self::TAPS * c), &Device::Cpu)?;
-        self.linear.forward_gelu(&columns)
+    /// `frames` of `gelu(conv(x))`; `x` is `[.., in]`, time-major, with the frame before the first one in front.
+    pub fn apply(&self, x: &[f32], frames: usize, to: &mut Vec<f32>) {
+        let rows = Rows {
+            values: x,
+            stride: self.stride * self.input,
+            count: frames,
+        };
+        self.taps.apply(rows, Finish::Gelu, to);
     }
 }
 
-/// Attention of `q` `[rows, d]` (scaled already) over `kv`; see [`kernels::attend`].
-/// Returns the values, `[rows, d]`, and the weights of the heads in `want`.
-pub fn attention(
-    q: &Tensor,
-    kv: &KeyValues,
-    causal: bool,
-    want: &[usize],
-) -> Result<(Tensor, Vec<f32>), WhisperError> {
-    let attended = values(q, |q| kernels::attend(q, kv, causal, want))?;
-    let values = Tensor::from_vec(attended.values, q.dims(), &Device::Cpu)?;
-    Ok((values, attended.weights))
-}
-
-/// Packs keys and values `[rows, d]` behind those of `kv`.
-pub fn remember(kv: &mut KeyValues, k: &Tensor, v: &Tensor) -> Result<(), WhisperError> {
-    values(k, |k| values(v, |v| kv.push(k, v)))?
+/// Lends the values of a contiguous f32 tensor.
+pub fn values<R>(x: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R, WhisperError> {
+    let (storage, layout) = x.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else {
+        return Err(candle_core::Error::Msg("the values are not in memory".into()).into());
+    };
+    let range = layout.contiguous_offsets();
+    match range.and_then(|(start, end)| storage.as_slice::<f32>().ok()?.get(start..end)) {
+        Some(values) => Ok(f(values)),
+        None => Err(candle_core::Error::Msg("the values do not lie in one piece".into()).into()),
+    }
 }

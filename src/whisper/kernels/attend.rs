@@ -3,262 +3,267 @@
 
 use rayon::prelude::*;
 
-use super::simd::{Kernel, Simd, Tier, dispatch_on};
-use super::{math, tile};
+use super::cache::{KeyValues, PANEL};
+use super::linear::{Format, Rows};
+use super::math::{self, ToHalves};
+use super::scratch;
+use super::simd::{Kernel, Simd, Tier, dispatch_words};
+use super::tile::{self, Halves, Single, View};
 
-/// Keys of one panel.
-const PANEL: usize = 64;
 /// Queries of one task: six tiles high.
 const BLOCK: usize = 36;
 /// Multiply-adds that are worth waking threads for.
 const PARALLEL: usize = 1 << 18;
 
-/// Keys and values of some positions, packed head by head for [`attend`]; zero where nothing was pushed.
-pub struct KeyValues {
-    /// `[heads, panels, width, 64]`: of 64 keys, all first components, all second ones...
-    keys: Vec<f32>,
-    /// `[heads, panels * 64, padded width]`
-    values: Vec<f32>,
-    len: usize,
-    panels: usize,
-    heads: usize,
-    width: usize,
-}
-
-impl KeyValues {
-    /// Room for `capacity` positions.
-    pub fn new(capacity: usize, heads: usize, width: usize) -> KeyValues {
-        let panels = capacity.div_ceil(PANEL);
-        let positions = heads * panels * PANEL;
-        KeyValues {
-            keys: vec![0f32; positions * width],
-            values: vec![0f32; positions * padded(width)],
-            len: 0,
-            panels,
-            heads,
-            width,
-        }
-    }
-
-    /// Appends positions: `k` and `v` are `[positions, heads * width]`. What goes beyond the room is left out.
-    pub fn push(&mut self, k: &[f32], v: &[f32]) {
-        let (width, heads, panels) = (self.width, self.heads, self.panels);
-        let d = heads * width;
-        let first = self.len;
-        let count = (k.len() / d).min(panels * PANEL - first);
-        let parallel = count * d >= PARALLEL / PANEL;
-        let keys = self.keys.chunks_exact_mut(panels * PANEL * width);
-        let values = self.values.chunks_exact_mut(panels * PANEL * padded(width));
-        let heads: Vec<_> = keys.zip(values).enumerate().collect();
-        let pack = |(head, (keys, values)): (usize, (&mut [f32], &mut [f32]))| {
-            let of_head = |x: &'_ [f32], position: usize| {
-                let start = position * d + head * width;
-                start..(start + width).min(x.len())
-            };
-            for i in 0..count {
-                let to = first + i;
-                let (panel, lane) = (to / PANEL, to % PANEL);
-                let column = keys.iter_mut().skip(panel * PANEL * width + lane);
-                let from = k.get(of_head(k, i)).unwrap_or_default();
-                for (to, from) in column.step_by(PANEL).zip(from) {
-                    *to = *from;
-                }
-                let row = values.iter_mut().skip(to * padded(width));
-                let from = v.get(of_head(v, i)).unwrap_or_default();
-                for (to, from) in row.zip(from) {
-                    *to = *from;
-                }
-            }
-        };
-        if parallel {
-            heads.into_par_iter().for_each(pack);
-        } else {
-            heads.into_iter().for_each(pack);
-        }
-        self.len += count;
-    }
-}
-
-/// Width of a head's values in memory.
-fn padded(width: usize) -> usize {
-    width.next_multiple_of(16)
-}
-
-/// What [`attend`] returns.
-pub struct Attended {
+/// Some queries over some keys and values.
+pub struct Query<'a> {
+    /// Rows of `heads * width`, already scaled by 1/√width; over bf16 keys also by [`BASE_2`].
+    pub q: Rows<'a>,
+    pub kv: &'a KeyValues,
+    /// The queries are the last positions of `kv`, and none sees a later one.
+    pub causal: bool,
+    /// The heads whose weights are wanted too, in this order.
+    pub want: &'a [usize],
     /// `[rows, heads * width]`
-    pub values: Vec<f32>,
-    /// softmax(q·k) of the heads asked for, `[want, rows, keys]`.
-    pub weights: Vec<f32>,
+    pub to: &'a mut [f32],
+    /// softmax(q·k) of the wanted heads, `[want, rows, keys]`.
+    pub weights: &'a mut Vec<f32>,
 }
 
-/// Attention of `q` `[rows, heads * width]`, already scaled by 1/√width, over `kv`.
-/// `causal`: the queries are the last positions of `kv`, and none sees a later one.
-/// `want`: the heads whose weights are returned too, in this order.
-pub fn attend(q: &[f32], kv: &KeyValues, causal: bool, want: &[usize]) -> Attended {
-    attend_on(Tier::best(), q, kv, causal, want)
+/// Over bf16 keys scores are powers of 2, not of e.
+pub const BASE_2: f32 = std::f32::consts::LOG2_E;
+
+/// Attends, all queries together.
+pub fn attend(queries: &mut [Query<'_>]) {
+    let best = |query: &Query<'_>| super::fastest(query.kv.format());
+    let tier = queries.first().map_or(Tier::Portable, best);
+    attend_on(tier, queries);
 }
 
-pub(super) fn attend_on(
-    tier: Tier,
-    q: &[f32],
-    kv: &KeyValues,
-    causal: bool,
-    want: &[usize],
-) -> Attended {
-    let d = kv.heads * kv.width;
-    let rows = q.len() / d;
-    let tasks: Vec<(usize, usize)> = (0..kv.heads)
-        .flat_map(|head| (0..rows).step_by(BLOCK).map(move |row| (head, row)))
-        .collect();
-    let run = |scores: &mut Vec<f32>, (head, first): (usize, usize)| {
-        let count = BLOCK.min(rows - first);
-        let kernel = Block {
-            q,
-            kv,
-            causal,
-            head,
-            first,
-            count,
-            rows,
-            scores,
-            want: want.contains(&head),
-        };
-        dispatch_on(tier, kernel)
-    };
-    let blocks: Vec<Done> = if rows * kv.len * d < PARALLEL {
-        let mut scores = Vec::new();
-        let tasks = tasks.into_iter();
-        tasks.map(|task| run(&mut scores, task)).collect()
-    } else {
-        // A thread keeps its scores from task to task.
-        let tasks = tasks.into_par_iter();
-        tasks.map_init(Vec::new, run).collect()
-    };
-
-    let mut values = vec![0f32; rows * d];
-    let mut weights = vec![0f32; want.len() * rows * kv.len];
-    for block in &blocks {
-        let rows_of_block = values.chunks_exact_mut(d).skip(block.first);
-        for (to, from) in rows_of_block.zip(block.values.chunks_exact(padded(kv.width))) {
-            let to = to.iter_mut().skip(block.head * kv.width).take(kv.width);
-            for (to, from) in to.zip(from) {
-                *to = *from;
-            }
+pub(super) fn attend_on(tier: Tier, queries: &mut [Query<'_>]) {
+    let mut blocks = Vec::new();
+    let mut work = 0;
+    for query in queries.iter_mut() {
+        let (rows, kv) = (query.q.count, query.kv);
+        let d = kv.heads() * kv.width();
+        assert!(query.to.len() >= rows * d);
+        assert!(rows == 0 || query.q.values.len() >= (rows - 1) * query.q.stride + d);
+        query.weights.clear();
+        query
+            .weights
+            .resize(query.want.len() * rows * kv.len(), 0.0);
+        work += rows * kv.len() * d;
+        if kv.len() == 0 {
+            query.to.fill(0.0);
+            continue;
         }
-        for (place, _) in want.iter().enumerate().filter(|(_, h)| **h == block.head) {
-            let start = (place * rows + block.first) * kv.len;
-            if let Some(to) = weights.get_mut(start..start + block.weights.len()) {
-                to.copy_from_slice(&block.weights);
+        let to = query.to.as_mut_ptr();
+        let weights = query.weights.as_mut_ptr();
+        for head in 0..kv.heads() {
+            for first in (0..rows).step_by(BLOCK) {
+                blocks.push(Block {
+                    q: query.q,
+                    kv,
+                    causal: query.causal,
+                    want: query.want,
+                    head,
+                    first,
+                    count: BLOCK.min(rows - first),
+                    to,
+                    weights,
+                });
             }
         }
     }
-    Attended { values, weights }
+    if work < PARALLEL {
+        blocks.into_iter().for_each(|block| block.run_on(tier));
+    } else {
+        blocks.into_par_iter().for_each(|block| block.run_on(tier));
+    }
 }
 
 /// Some queries of one head.
 struct Block<'a> {
-    q: &'a [f32],
+    q: Rows<'a>,
     kv: &'a KeyValues,
     causal: bool,
+    want: &'a [usize],
     head: usize,
     first: usize,
     count: usize,
-    /// Of all queries.
-    rows: usize,
-    scores: &'a mut Vec<f32>,
-    want: bool,
+    /// All rows of the query's output, of which this block writes its own rows and its head's columns.
+    to: *mut f32,
+    /// All wanted weights, of which this block writes its own rows of its head.
+    weights: *mut f32,
 }
 
-struct Done {
-    head: usize,
-    first: usize,
+// SAFETY: no two blocks write the same values, and `attend_on` holds the outputs until all are done.
+unsafe impl Send for Block<'_> {}
+
+impl Block<'_> {
+    fn run_on(self, tier: Tier) {
+        let (kv, count) = (self.kv, self.count);
+        let stride = kv.len().next_multiple_of(PANEL);
+        let sizes = [
+            count * kv.key_words(),
+            count * stride,
+            count * stride / 2,
+            count * kv.padded(),
+        ];
+        scratch::words(sizes.iter().sum(), |words| {
+            let (queries, words) = words.split_at_mut(sizes[0]);
+            let (scores, words) = words.split_at_mut(sizes[1]);
+            let (halves, words) = words.split_at_mut(sizes[2]);
+            dispatch_words(
+                tier,
+                Work {
+                    block: self,
+                    queries,
+                    scores: scratch::singles(scores),
+                    halves,
+                    values: scratch::singles(words.get_mut(..sizes[3]).unwrap_or_default()),
+                },
+            );
+        });
+    }
+}
+
+/// A block and its scratch.
+struct Work<'a, 'b> {
+    block: Block<'a>,
+    /// `[count, words of a key]`, for bf16.
+    queries: &'b mut [u32],
+    /// `[count, keys]`, keys padded to whole panels.
+    scores: &'b mut [f32],
+    /// The same as bf16.
+    halves: &'b mut [u32],
     /// `[count, padded width]`
-    values: Vec<f32>,
-    /// `[count, keys]`, if wanted.
-    weights: Vec<f32>,
+    values: &'b mut [f32],
 }
 
-impl Kernel for Block<'_> {
-    type Output = Done;
+impl Kernel for Work<'_, '_> {
+    type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> Done {
-        let Block { q, kv, scores, .. } = self;
-        let (width, wide, keys) = (kv.width, padded(kv.width), kv.len);
-        let d = kv.heads * width;
-        let panels = keys.div_ceil(PANEL);
-        let stride = panels * PANEL;
-        let mut values = vec![0f32; self.count * wide];
-        let mut weights = Vec::new();
-        if scores.len() < self.count * stride {
-            scores.resize(self.count * stride, 0.0);
-        }
-        let query = self.first * d + self.head * width;
-        let key = self.head * kv.panels * PANEL * width;
-        let value = self.head * kv.panels * PANEL * wide;
-        assert!(query + (self.count - 1) * d + width <= q.len());
-        assert!(key + stride * width <= kv.keys.len());
-        assert!(value + stride * wide <= kv.values.len());
-        let mut factors = [0f32; BLOCK];
-        // SAFETY: the views lie inside their slices, as asserted and resized above.
-        unsafe {
-            let q = tile::View {
-                start: q.as_ptr().add(query),
-                stride: d,
+    unsafe fn run<S: Simd>(self) {
+        let (block, kv) = (&self.block, self.block.kv);
+        let (width, wide, keys) = (kv.width(), kv.padded(), kv.len());
+        let (count, key_words) = (block.count, kv.key_words());
+        let stride = keys.next_multiple_of(PANEL);
+        let in_halves = kv.format() != Format::Single;
+        let (panels, rows_of_values) = kv.head(block.head);
+        assert!(panels.len() >= stride * key_words && self.scores.len() >= count * stride);
+        assert!(rows_of_values.len() >= stride / kv.per_word() * wide);
+        let mut q = View {
+            start: block
+                .q
+                .part(block.first, block.head * width, width)
+                .as_ptr(),
+            stride: block.q.stride,
+        };
+        if in_halves {
+            let rows = self.queries.chunks_exact_mut(key_words);
+            for (i, to) in rows.enumerate() {
+                if let Some(last) = to.last_mut() {
+                    *last = 0;
+                }
+                let from = block.q.part(block.first + i, block.head * width, width);
+                let to = scratch::halves(to);
+                // SAFETY: the caller's.
+                unsafe { ToHalves { from, to }.run::<S>() };
+            }
+            q = View {
+                start: self.queries.as_ptr().cast(),
+                stride: key_words,
             };
-            for panel in 0..panels {
-                let k = tile::View {
-                    start: kv.keys.as_ptr().add(key + panel * PANEL * width),
+        }
+        let want = block.want.iter().position(|&head| head == block.head);
+        let mut factors = [0f32; BLOCK];
+        // SAFETY: the views lie inside their slices, as asserted above and in `attend_on`.
+        unsafe {
+            let panel_words = PANEL * key_words;
+            for (panel, k) in panels
+                .chunks_exact(panel_words)
+                .take(stride / PANEL)
+                .enumerate()
+            {
+                let k = View {
+                    start: k.as_ptr().cast::<f32>(),
                     stride: PANEL,
                 };
-                let to = tile::View {
-                    start: scores.as_mut_ptr().add(panel * PANEL),
+                let to = View {
+                    start: self.scores.as_mut_ptr().add(panel * PANEL),
                     stride,
                 };
-                tile::product::<S>((self.count, width, PANEL), q, k, to, false);
+                let shape = (count, key_words, PANEL);
+                match in_halves {
+                    false => tile::product::<S, Single>(shape, q, k, to, false),
+                    true => tile::product::<S, Halves>(shape, q, k, to, false),
+                }
             }
-            let rows = scores.chunks_exact_mut(stride).zip(&mut factors);
-            for (i, (row, factor)) in rows.take(self.count).enumerate() {
-                let later = if self.causal {
-                    self.rows - (self.first + i) - 1
+            let rows = self.scores.chunks_exact_mut(stride).zip(&mut factors);
+            for (i, (row, factor)) in rows.take(count).enumerate() {
+                let later = if block.causal {
+                    block.q.count - (block.first + i) - 1
                 } else {
                     0
                 };
-                *factor = math::softmax::<S>(row, keys.saturating_sub(later));
-            }
-            for panel in 0..panels {
-                let weights = tile::View {
-                    start: scores.as_ptr().add(panel * PANEL),
-                    stride,
+                let seen = keys.saturating_sub(later);
+                *factor = if in_halves {
+                    let halves = self.halves.as_mut_ptr().cast::<u16>().add(i * stride);
+                    math::softmax_halves::<S>(row, halves, seen, want.is_some())
+                } else {
+                    math::softmax::<S>(row, seen)
                 };
-                let v = tile::View {
-                    start: kv.values.as_ptr().add(value + panel * PANEL * wide),
-                    stride: wide,
-                };
-                let to = tile::View {
-                    start: values.as_mut_ptr(),
-                    stride: wide,
-                };
-                let shape = (self.count, PANEL.min(keys - panel * PANEL), wide);
-                tile::product::<S>(shape, weights, v, to, panel > 0);
             }
-        }
-        for (row, factor) in values.chunks_exact_mut(wide).zip(factors) {
-            row.iter_mut().for_each(|x| *x *= factor);
-        }
-        if self.want {
-            weights.reserve_exact(self.count * keys);
-            let rows = scores.chunks_exact(stride).zip(factors);
-            for (row, factor) in rows.take(self.count) {
-                weights.extend(row.iter().take(keys).map(|x| x * factor));
+            let v = View {
+                start: rows_of_values.as_ptr().cast::<f32>(),
+                stride: wide,
+            };
+            let to = View {
+                start: self.values.as_mut_ptr(),
+                stride: wide,
+            };
+            // A panel's values (16 KiB) stay in the first-level cache while the queries go by.
+            let depth = PANEL / kv.per_word();
+            let words = keys.div_ceil(kv.per_word());
+            for at in (0..words).step_by(depth) {
+                let shape = (count, depth.min(words - at), wide);
+                let v = View {
+                    start: v.start.add(at * wide),
+                    ..v
+                };
+                if in_halves {
+                    let weights = View {
+                        start: self.halves.as_ptr().cast::<f32>().add(at),
+                        stride: stride / 2,
+                    };
+                    tile::product::<S, Halves>(shape, weights, v, to, at > 0);
+                } else {
+                    let weights = View {
+                        start: self.scores.as_ptr().add(at),
+                        stride,
+                    };
+                    tile::product::<S, Single>(shape, weights, v, to, at > 0);
+                }
             }
-        }
-        Done {
-            head: self.head,
-            first: self.first,
-            values,
-            weights,
+            let d = kv.heads() * width;
+            for (i, row) in self.values.chunks_exact(wide).enumerate() {
+                let to = block.to.add((block.first + i) * d + block.head * width);
+                for (at, x) in row.iter().take(width).enumerate() {
+                    *to.add(at) = x * factors.get(i).copied().unwrap_or_default();
+                }
+            }
+            if let Some(place) = want {
+                let rows = self.scores.chunks_exact(stride).zip(factors);
+                for (i, (row, factor)) in rows.take(count).enumerate() {
+                    let row_of = place * block.q.count + block.first + i;
+                    let to = block.weights.add(row_of * keys);
+                    for (at, x) in row.iter().take(keys).enumerate() {
+                        *to.add(at) = x * factor;
+                    }
+                }
+            }
         }
     }
 }

@@ -1,117 +1,320 @@
-//! Linear layers: weights packed once at load, products by register tiles.
+//! Linear layers: weights packed once at load, products by register tiles, bias and what follows it while a block of
+//! the product is still in the first-level cache.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::simd::{Kernel, Simd, Tier, dispatch_on};
-use super::tile;
+use super::math::{self, Steps, ToBytes, ToHalves};
+use super::scratch;
+use super::simd::{Kernel, Simd, Tier, dispatch_words};
+use super::tile::{self, Bytes, Halves, Single, View};
 
 /// Outputs of one panel.
 const PANEL: usize = 64;
-/// Inputs taken at a time: a panel's part (64 KiB) stays in the second-level cache while rows go by.
+/// Words of an input row taken at a time: a panel's part (64 KiB) stays in the second-level cache while rows go by.
 const DEPTH: usize = 256;
 /// Up to so many rows the work is split by outputs: it is bound by reading the weights.
 const FEW_ROWS: usize = 48;
-/// Weights that are worth a thread's waking.
+/// Words of weights that are worth a thread's waking.
 const PARALLEL: usize = 1 << 15;
+
+/// How numbers are kept for products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// f32.
+    Single,
+    /// bf16, summed in f32.
+    Halves,
+    /// Signed bytes, a scale for each output; inputs are bytes between each row's least and greatest value.
+    Bytes,
+}
+
+impl Format {
+    /// Inputs in one word of 32 bits.
+    fn per_word(self) -> usize {
+        match self {
+            Format::Single => 1,
+            Format::Halves => 2,
+            Format::Bytes => 4,
+        }
+    }
+}
 
 /// The weights of `x Wᵀ + b`.
 pub struct Packed {
-    /// `[outputs / 64, inputs, 64]`, zeros behind the last output.
-    panels: Vec<f32>,
+    format: Format,
+    /// `[outputs / 64, words, 64]` words of the weights, zeros behind the last output and the last input.
+    panels: Vec<u32>,
+    /// Words of one row.
+    words: usize,
     inputs: usize,
     outputs: usize,
-    /// Empty, or one for each output.
-    pub bias: Vec<f32>,
+    /// One for each output, zeros behind them up to whole panels.
+    bias: Vec<f32>,
+    /// Bytes only, as `bias`: what one step of the output's weights is worth, and that times their sum.
+    scales: Vec<f32>,
+    sums: Vec<f32>,
+}
+
+/// What is done to `x Wᵀ`.
+#[derive(Clone, Copy)]
+pub enum Finish<'a> {
+    /// `+ b`
+    Bias,
+    /// `gelu(… + b)`, with the exact (erf) GELU.
+    Gelu,
+    /// `+ b + residual`, `[rows, outputs]`.
+    Add(&'a [f32]),
+}
+
+/// Input rows that may overlap (a convolution's do).
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    pub values: &'a [f32],
+    /// Values from one row to the next.
+    pub stride: usize,
+    pub count: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// `values` as rows that follow each other without gaps.
+    pub fn new(values: &'a [f32], width: usize) -> Rows<'a> {
+        Rows {
+            values,
+            stride: width,
+            count: values.len() / width.max(1),
+        }
+    }
+
+    /// The same rows from column `first` on.
+    pub fn columns(&self, first: usize) -> Rows<'a> {
+        Rows {
+            values: self.values.get(first..).unwrap_or_default(),
+            ..*self
+        }
+    }
+
+    /// `count` of the rows.
+    pub fn rows(&self, first: usize, count: usize) -> Rows<'a> {
+        Rows {
+            values: self.values.get(first * self.stride..).unwrap_or_default(),
+            count,
+            ..*self
+        }
+    }
+
+    /// `len` values of row `i`.
+    pub fn part(&self, i: usize, first: usize, len: usize) -> &'a [f32] {
+        let start = i * self.stride + first;
+        self.values.get(start..start + len).unwrap_or_default()
+    }
 }
 
 impl Packed {
-    /// `w` is `[outputs, inputs]`; `bias` one for each output, or empty.
-    pub fn new(w: &[f32], inputs: usize, bias: Vec<f32>) -> Packed {
+    /// `w` is `[outputs, inputs]`; `bias` one for each output, or empty for none.
+    pub fn new(format: Format, w: &[f32], inputs: usize, mut bias: Vec<f32>) -> Packed {
         let outputs = w.len() / inputs;
-        let mut panels = vec![0f32; outputs.div_ceil(PANEL) * PANEL * inputs];
+        let words = inputs.div_ceil(format.per_word());
+        let padded = outputs.next_multiple_of(PANEL);
+        bias.resize(padded, 0.0);
+        let (mut scales, mut sums) = (Vec::new(), Vec::new());
+        if format == Format::Bytes {
+            let of_row = |row: &[f32]| {
+                let scale = step(row);
+                let sum: f32 = row.iter().map(|&x| f32::from(signed(x, scale))).sum();
+                (scale, scale * sum)
+            };
+            (scales, sums) = w.par_chunks(inputs).map(of_row).unzip();
+            scales.resize(padded, 0.0);
+            sums.resize(padded, 0.0);
+        }
+        let mut panels = vec![0u32; padded * words];
         let parts = panels
-            .par_chunks_mut(PANEL * inputs)
+            .par_chunks_mut(PANEL * words)
             .zip(w.par_chunks(PANEL * inputs));
         parts.for_each(|(panel, w)| {
             for (lane, row) in w.chunks_exact(inputs).enumerate() {
-                for (to, from) in panel.chunks_exact_mut(PANEL).zip(row) {
-                    if let Some(to) = to.get_mut(lane) {
-                        *to = *from;
-                    }
+                let scale = step(row);
+                let column = panel.iter_mut().skip(lane).step_by(PANEL);
+                for (to, from) in column.zip(row.chunks(format.per_word())) {
+                    *to = word(format, from, scale);
                 }
             }
         });
         Packed {
+            format,
             panels,
+            words,
             inputs,
             outputs,
             bias,
+            scales,
+            sums,
         }
     }
 
-    /// `x Wᵀ` without the bias: `[rows, inputs]` to `[rows, outputs]`. Each sum is taken in one order, however
-    /// the work is split.
-    pub fn product(&self, x: &[f32]) -> Vec<f32> {
-        self.product_on(Tier::best(), x)
+    pub fn outputs(&self) -> usize {
+        self.outputs
     }
 
-    pub(super) fn product_on(&self, tier: Tier, x: &[f32]) -> Vec<f32> {
-        let rows = x.len() / self.inputs;
-        let panels = self.outputs.div_ceil(PANEL);
+    /// Rows `[rows, inputs]` to `[rows, outputs]` in `to`. Each sum is taken in one order, whatever rows stand beside
+    /// it and however the work is split.
+    pub fn apply(&self, x: Rows<'_>, finish: Finish<'_>, to: &mut Vec<f32>) {
+        self.apply_on(super::fastest(self.format), x, finish, to);
+    }
+
+    pub(super) fn apply_on(&self, tier: Tier, x: Rows<'_>, finish: Finish<'_>, to: &mut Vec<f32>) {
         // Tiles write sixteen columns at a time.
         let stride = self.outputs.next_multiple_of(16);
-        if rows > FEW_ROWS {
-            let mut to = vec![0f32; rows * stride];
-            let height = rows_per_task(rows);
-            let parts = to
-                .par_chunks_mut(height * stride)
-                .zip(x.par_chunks(height * self.inputs));
-            parts.for_each(|(to, x)| {
-                let kernel = Part {
-                    x,
-                    w: self,
-                    panels: 0..panels,
-                    to,
+        to.resize(x.count * stride, 0.0);
+        let padded;
+        let finish = match finish {
+            Finish::Add(residual) if stride != self.outputs => {
+                padded = spread(residual, self.outputs, stride);
+                Finish::Add(&padded)
+            }
+            other => other,
+        };
+        let panels = self.outputs.div_ceil(PANEL);
+        if x.count > FEW_ROWS {
+            let height = rows_per_task(x.count);
+            let parts = to.par_chunks_mut(height * stride).enumerate();
+            parts.for_each(|(i, to)| {
+                let first = i * height;
+                let to = View {
+                    start: to.as_mut_ptr(),
                     stride,
                 };
-                dispatch_on(tier, kernel);
+                let count = height.min(x.count - first);
+                self.part(tier, x, first..first + count, 0..panels, finish, to);
             });
-            return compact(to, stride, self.outputs);
-        }
-        let group = PARALLEL
-            .div_ceil(PANEL * self.inputs)
-            .max(panels.div_ceil(32));
-        let part = |first: usize| {
-            let panels = first..panels.min(first + group);
-            let stride = stride.min(panels.end * PANEL) - panels.start * PANEL;
-            let mut to = vec![0f32; rows * stride];
-            let kernel = Part {
-                x,
-                w: self,
-                panels,
-                to: &mut to,
-                stride,
+        } else {
+            let group = PARALLEL
+                .div_ceil(PANEL * self.words)
+                .max(panels.div_ceil(32));
+            let start = Shared(to.as_mut_ptr());
+            let part = |i: usize| {
+                let panels = i * group..panels.min((i + 1) * group);
+                let to = View {
+                    // SAFETY: the panels begin inside every row.
+                    start: unsafe { start.at(panels.start * PANEL) },
+                    stride,
+                };
+                self.part(tier, x, 0..x.count, panels, finish, to);
             };
-            dispatch_on(tier, kernel);
-            (first * PANEL, stride, to)
-        };
-        let firsts = (0..panels.div_ceil(group)).into_par_iter();
-        let parts: Vec<_> = match panels > group {
-            true => firsts.map(|i| part(i * group)).collect(),
-            false => vec![part(0)],
-        };
-        let mut to = vec![0f32; rows * self.outputs];
-        for (column, stride, part) in &parts {
-            let rows = to.chunks_exact_mut(self.outputs);
-            for (to, from) in rows.zip(part.chunks_exact(*stride)) {
-                for (to, from) in to.iter_mut().skip(*column).zip(from) {
-                    *to = *from;
-                }
+            match panels.div_ceil(group) {
+                1 => part(0),
+                parts => (0..parts).into_par_iter().for_each(part),
             }
         }
-        to
+        compact(to, stride, self.outputs);
+    }
+
+    /// Rows `rows` of `x` against some panels; `to` begins at the first of both.
+    fn part(
+        &self,
+        tier: Tier,
+        x: Rows<'_>,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        finish: Finish<'_>,
+        to: View<*mut f32>,
+    ) {
+        let count = rows.len();
+        let held = x.values.len() + x.stride;
+        assert!(count == 0 || rows.end * x.stride + self.inputs <= held);
+        assert!(self.panels.len() >= panels.end * PANEL * self.words);
+        if let Finish::Add(residual) = finish {
+            assert!(residual.len() >= rows.end * to.stride);
+        }
+        let kernel = |x: View<*const f32>, steps: &[Steps]| {
+            let kernel = Part {
+                x,
+                steps,
+                rows: rows.clone(),
+                w: self,
+                panels: panels.clone(),
+                finish,
+                to,
+            };
+            dispatch_words(tier, kernel);
+        };
+        if self.format == Format::Single {
+            let start = x.values.get(rows.start * x.stride..).unwrap_or_default();
+            let start = start.as_ptr();
+            let x = View {
+                start,
+                stride: x.stride,
+            };
+            return kernel(x, &[]);
+        }
+        scratch::words(count * self.words, |words| {
+            scratch::steps(count, |steps| {
+                let each = words.chunks_exact_mut(self.words).zip(steps.iter_mut());
+                for ((words, steps), row) in each.zip(rows.clone()) {
+                    *steps = self.round(tier, x.part(row, 0, self.inputs), words);
+                }
+                let start = words.as_ptr().cast();
+                let stride = self.words;
+                kernel(View { start, stride }, steps);
+            });
+        });
+    }
+
+    /// An input row in the weights' format.
+    fn round(&self, tier: Tier, from: &[f32], words: &mut [u32]) -> Steps {
+        if let Some(last) = words.last_mut() {
+            // What lies behind the last input meets weights of zero, but must be a number.
+            *last = 0;
+        }
+        match self.format {
+            Format::Bytes => {
+                let to = scratch::bytes(words);
+                dispatch_words(tier, ToBytes { from, to })
+            }
+            _ => {
+                let to = scratch::halves(words);
+                dispatch_words(tier, ToHalves { from, to });
+                Steps::default()
+            }
+        }
+    }
+}
+
+/// What one step of a row of weights in -127..=127 is worth; 1 for a row of zeros.
+fn step(row: &[f32]) -> f32 {
+    let most = row.iter().fold(0f32, |most, x| most.max(x.abs()));
+    if most > 0.0 && most.is_finite() {
+        most / 127.0
+    } else {
+        1.0
+    }
+}
+
+fn signed(x: f32, step: f32) -> i8 {
+    (x / step).round_ties_even().clamp(-127.0, 127.0) as i8
+}
+
+/// One word of weights.
+fn word(format: Format, values: &[f32], step: f32) -> u32 {
+    match format {
+        Format::Single => values.first().map_or(0, |x| x.to_bits()),
+        Format::Halves => {
+            let mut halves = [0u16; 2];
+            for (to, &x) in halves.iter_mut().zip(values) {
+                *to = half::bf16::from_f32(x).to_bits();
+            }
+            let [a, b] = halves.map(u16::to_ne_bytes);
+            u32::from_ne_bytes([a[0], a[1], b[0], b[1]])
+        }
+        Format::Bytes => {
+            let mut bytes = [0u8; 4];
+            for (to, &x) in bytes.iter_mut().zip(values) {
+                *to = signed(x, step) as u8;
+            }
+            u32::from_ne_bytes(bytes)
+        }
     }
 }
 
@@ -121,8 +324,19 @@ fn rows_per_task(rows: usize) -> usize {
     even.clamp(48, 192).next_multiple_of(6)
 }
 
+/// Puts padding behind the rows.
+fn spread(rows: &[f32], width: usize, stride: usize) -> Vec<f32> {
+    let mut padded = vec![0f32; rows.len() / width * stride];
+    for (to, from) in padded.chunks_exact_mut(stride).zip(rows.chunks(width)) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
+    }
+    padded
+}
+
 /// Takes the padding out of the rows.
-fn compact(mut rows: Vec<f32>, stride: usize, width: usize) -> Vec<f32> {
+fn compact(rows: &mut Vec<f32>, stride: usize, width: usize) {
     if stride != width {
         let count = rows.len() / stride;
         for row in 1..count {
@@ -130,17 +344,35 @@ fn compact(mut rows: Vec<f32>, stride: usize, width: usize) -> Vec<f32> {
         }
         rows.truncate(count * width);
     }
-    rows
+}
+
+/// The start of an output that threads write to, each its own columns.
+struct Shared(*mut f32);
+
+// SAFETY: tasks write disjoint columns, and the output outlives them.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// # Safety
+    /// The offset must lie inside the output.
+    unsafe fn at(&self, offset: usize) -> *mut f32 {
+        unsafe { self.0.add(offset) }
+    }
 }
 
 /// Some rows against some panels.
 struct Part<'a> {
-    x: &'a [f32],
+    /// Words of the first of the rows.
+    x: View<*const f32>,
+    /// Bytes only: of each row.
+    steps: &'a [Steps],
+    /// Which rows, among all.
+    rows: Range<usize>,
     w: &'a Packed,
     panels: Range<usize>,
-    /// `[rows, stride]`: the columns of these panels.
-    to: &'a mut [f32],
-    stride: usize,
+    finish: Finish<'a>,
+    /// Of the first row and the first panel.
+    to: View<*mut f32>,
 }
 
 impl Kernel for Part<'_> {
@@ -148,31 +380,76 @@ impl Kernel for Part<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (inputs, first) = (self.w.inputs, self.panels.start);
-        let rows = self.x.len() / inputs;
-        assert!(self.to.len() >= rows * self.stride);
-        assert!(self.w.panels.len() >= self.panels.end * PANEL * inputs);
-        for panel in self.panels {
+        // Columns that the rows of `to` hold from its start on.
+        let (words, first) = (self.w.words, self.panels.start);
+        let columns = self.w.outputs.next_multiple_of(16) - first * PANEL;
+        for panel in self.panels.clone() {
             let column = (panel - first) * PANEL;
-            let columns = PANEL.min(self.stride - column);
-            for start in (0..inputs).step_by(DEPTH) {
-                let depth = DEPTH.min(inputs - start);
-                // SAFETY: the rows of `x`, the panel and the columns of `to` lie inside, as asserted above.
-                unsafe {
-                    let x = tile::View {
-                        start: self.x.as_ptr().add(start),
-                        stride: inputs,
+            let columns = PANEL.min(columns - column);
+            // SAFETY: the caller has made sure of rows, panels and residual; the columns lie inside `to`.
+            unsafe {
+                let to = View {
+                    start: self.to.start.add(column),
+                    ..self.to
+                };
+                for start in (0..words).step_by(DEPTH) {
+                    let shape = (self.rows.len(), DEPTH.min(words - start), columns);
+                    let x = View {
+                        start: self.x.start.add(start),
+                        ..self.x
                     };
-                    let w = tile::View {
-                        start: self.w.panels.as_ptr().add((panel * inputs + start) * PANEL),
+                    let at = (panel * words + start) * PANEL;
+                    let w = View {
+                        start: self.w.panels.as_ptr().add(at).cast::<f32>(),
                         stride: PANEL,
                     };
-                    let to = tile::View {
-                        start: self.to.as_mut_ptr().add(column),
-                        stride: self.stride,
-                    };
-                    tile::product::<S>((rows, depth, columns), x, w, to, start > 0);
+                    match self.w.format {
+                        Format::Single => tile::product::<S, Single>(shape, x, w, to, start > 0),
+                        Format::Halves => tile::product::<S, Halves>(shape, x, w, to, start > 0),
+                        Format::Bytes => tile::product::<S, Bytes>(shape, x, w, to, start > 0),
+                    }
                 }
+                for row in 0..self.rows.len() {
+                    self.finish::<S>(row, panel * PANEL, columns, to.start.add(row * to.stride));
+                }
+            }
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Ends some columns of one row, from the sums at `to` on.
+    ///
+    /// # Safety
+    /// As [`Simd`]'s; `to` must be good for the columns.
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, row: usize, first: usize, columns: usize, to: *mut f32) {
+        let w = self.w;
+        let steps = self.steps.get(row).copied().unwrap_or_default();
+        // SAFETY: bias, scales and sums reach to the end of the panel; the residual was checked.
+        unsafe {
+            let (low, step) = (S::splat(steps.low), S::splat(steps.step));
+            for column in (0..columns).step_by(S::LANES) {
+                let to = to.add(column);
+                let at = first + column;
+                let mut y = S::load(to);
+                if w.format == Format::Bytes {
+                    // x w = (low + step q)(scale v): the sum of q v is there, that of v was known at load.
+                    let scaled = y
+                        .integers()
+                        .mul(step.mul(S::load(w.scales.as_ptr().add(at))));
+                    y = low.mul_add(S::load(w.sums.as_ptr().add(at)), scaled);
+                }
+                let bias = S::load(w.bias.as_ptr().add(at));
+                let y = match self.finish {
+                    Finish::Bias => y.add(bias),
+                    Finish::Gelu => math::gelu(y.add(bias)),
+                    Finish::Add(residual) => {
+                        let at = (self.rows.start + row) * self.to.stride + at;
+                        y.add(bias.add(S::load(residual.as_ptr().add(at))))
+                    }
+                };
+                y.store(to);
             }
         }
     }

@@ -26,7 +26,7 @@ pub unsafe fn exp<S: Simd>(x: S) -> S {
 
 /// x Φ(x), with erf by Abramowitz and Stegun 7.1.26 (within 2e-7).
 #[inline(always)]
-unsafe fn gelu<S: Simd>(x: S) -> S {
+pub unsafe fn gelu<S: Simd>(x: S) -> S {
     // SAFETY: arithmetic on lanes only.
     unsafe {
         let splat = |x| S::splat(x);
@@ -45,35 +45,6 @@ unsafe fn gelu<S: Simd>(x: S) -> S {
         let q = p.mul(t).mul(exp(zero.sub(z.mul(z))));
         let half = x.max(zero.sub(x)).mul(splat(0.5));
         x.max(zero).sub(half.mul(q))
-    }
-}
-
-/// `rows[i] = gelu(rows[i] + bias)`, row by row.
-pub struct BiasGelu<'a> {
-    pub rows: &'a mut [f32],
-    pub bias: &'a [f32],
-}
-
-impl Kernel for BiasGelu<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        for row in self.rows.chunks_exact_mut(self.bias.len()) {
-            let (body, tail) = split_mut::<S>(row);
-            for (x, b) in body.zip(self.bias.chunks_exact(S::LANES)) {
-                // SAFETY: both chunks hold LANES values.
-                unsafe {
-                    let y = gelu(S::load(x.as_ptr()).add(S::load(b.as_ptr())));
-                    y.store(x.as_mut_ptr());
-                }
-            }
-            let done = self.bias.len() - tail.len();
-            for (x, b) in tail.iter_mut().zip(self.bias.iter().skip(done)) {
-                // SAFETY: no memory is touched; one lane of many is used.
-                *x = unsafe { first(gelu(S::splat(*x + b))) };
-            }
-        }
     }
 }
 
@@ -137,6 +108,9 @@ impl Kernel for LayerNorm<'_> {
     }
 }
 
+/// A score low enough to vanish, high enough to subtract from.
+const NOTHING: f32 = -1e30;
+
 /// Turns a row of scores, padded to a multiple of 16, into e^(score - max): zeros behind the first
 /// `seen` values. Returns 1 / sum.
 ///
@@ -145,8 +119,6 @@ impl Kernel for LayerNorm<'_> {
 #[inline(always)]
 pub unsafe fn softmax<S: Simd>(row: &mut [f32], seen: usize) -> f32 {
     let seen = seen.min(row.len());
-    /// Low enough to vanish, high enough to subtract from.
-    const NOTHING: f32 = -1e30;
     if let Some(unseen) = row.get_mut(seen..) {
         unseen.fill(NOTHING);
     }
@@ -171,18 +143,157 @@ pub unsafe fn softmax<S: Simd>(row: &mut [f32], seen: usize) -> f32 {
     }
 }
 
+/// Turns a row of scores to base 2 into 2^(score - max), rounded to bf16: zeros behind the first `seen` values.
+/// Returns 1 / sum. If asked to `keep`, the row holds the values before rounding.
+///
+/// # Safety
+/// As [`Simd`]'s; `halves` has room for the row.
+#[inline(always)]
+pub unsafe fn softmax_halves<S: Simd>(
+    row: &mut [f32],
+    halves: *mut u16,
+    seen: usize,
+    keep: bool,
+) -> f32 {
+    let seen = seen.min(row.len());
+    if let Some(unseen) = row.get_mut(seen..) {
+        unseen.fill(NOTHING);
+    }
+    // SAFETY: every chunk holds LANES values.
+    unsafe {
+        let mut max = S::splat(NOTHING);
+        for x in row.chunks_exact(S::LANES) {
+            max = max.max(S::load(x.as_ptr()));
+        }
+        let max = S::splat(max.max_lane());
+        let mut sum = S::splat(0.0);
+        for (i, x) in row.chunks_exact_mut(S::LANES).enumerate() {
+            let y = exp2(S::load(x.as_ptr()).sub(max));
+            if keep {
+                y.store(x.as_mut_ptr());
+            }
+            y.store_halves(halves.add(i * S::LANES));
+            sum = sum.add(y);
+        }
+        // What the unseen added is 2^-126 each, and as much to the values.
+        1.0 / sum.sum()
+    }
+}
+
+/// 2^x for x <= 0 (clamped at -126), within 3e-6: far below what bf16 keeps.
+#[inline(always)]
+unsafe fn exp2<S: Simd>(x: S) -> S {
+    // SAFETY: arithmetic on lanes only.
+    unsafe {
+        let splat = |x| S::splat(x);
+        let x = x.max(splat(-126.0));
+        let n = x.round();
+        let f = x.sub(n);
+        // Least greatest relative error on -0.5..=0.5.
+        let p = splat(9.570_102e-3);
+        let p = p.mul_add(f, splat(5.591_786e-2));
+        let p = p.mul_add(f, splat(2.402_474_5e-1));
+        let p = p.mul_add(f, splat(6.931_218e-1));
+        let p = p.mul_add(f, splat(9.999_993e-1));
+        p.scale(n)
+    }
+}
+
+/// Rounds values to bf16.
+pub struct ToHalves<'a> {
+    pub from: &'a [f32],
+    pub to: &'a mut [u16],
+}
+
+impl Kernel for ToHalves<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let chunks = self.from.chunks_exact(S::LANES);
+        let rest = chunks.remainder();
+        let done = self.from.len() - rest.len();
+        for (from, to) in chunks.zip(self.to.chunks_exact_mut(S::LANES)) {
+            // SAFETY: both chunks hold LANES values.
+            unsafe { S::load(from.as_ptr()).store_halves(to.as_mut_ptr()) };
+        }
+        for (from, to) in rest.iter().zip(self.to.iter_mut().skip(done)) {
+            let mut lanes = [0u16; 16];
+            // SAFETY: no tier has more than 16 lanes.
+            unsafe { S::splat(*from).store_halves(lanes.as_mut_ptr()) };
+            *to = lanes[0];
+        }
+    }
+}
+
+/// `x ≈ low + step * q` for the bytes `q` of one row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Steps {
+    pub low: f32,
+    pub step: f32,
+}
+
+/// Rounds one row to bytes between its least and its greatest value.
+pub struct ToBytes<'a> {
+    pub from: &'a [f32],
+    pub to: &'a mut [u8],
+}
+
+impl Kernel for ToBytes<'_> {
+    type Output = Steps;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> Steps {
+        let chunks = self.from.chunks_exact(S::LANES);
+        let rest = chunks.remainder();
+        let done = self.from.len() - rest.len();
+        // SAFETY: every chunk holds LANES values; no tier has more than 16 lanes.
+        unsafe {
+            let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+            if done > 0 {
+                let (mut least, mut most) = (S::splat(low), S::splat(high));
+                for x in chunks.clone() {
+                    let x = S::load(x.as_ptr());
+                    least = least.min(x);
+                    most = most.max(x);
+                }
+                let none = S::splat(0.0);
+                low = -none.sub(least).max_lane();
+                high = most.max_lane();
+            }
+            for x in rest {
+                low = low.min(*x);
+                high = high.max(*x);
+            }
+            let range = high - low;
+            // A row of one value (or of none that can be told apart) has no steps.
+            if !(range > 0.0 && range.is_finite()) {
+                self.to.fill(0);
+                let low = if low.is_finite() { low } else { 0.0 };
+                return Steps { low, step: 0.0 };
+            }
+            let factor = S::splat(255.0 / range);
+            let offset = S::splat(low);
+            for (x, to) in chunks.zip(self.to.chunks_exact_mut(S::LANES)) {
+                let q = S::load(x.as_ptr()).sub(offset).mul(factor);
+                q.min(S::splat(255.0)).store_bytes(to.as_mut_ptr());
+            }
+            for (x, to) in rest.iter().zip(self.to.iter_mut().skip(done)) {
+                let q = S::splat(*x).sub(offset).mul(factor);
+                let mut lanes = [0u8; 16];
+                q.min(S::splat(255.0)).store_bytes(lanes.as_mut_ptr());
+                *to = lanes[0];
+            }
+            let step = range / 255.0;
+            Steps { low, step }
+        }
+    }
+}
+
 /// Whole vectors of a row, and the rest.
 #[inline(always)]
 fn split_mut<S: Simd>(row: &mut [f32]) -> (std::slice::ChunksExactMut<'_, f32>, &mut [f32]) {
     let done = row.len() / S::LANES * S::LANES;
     let (body, tail) = row.split_at_mut(done);
     (body.chunks_exact_mut(S::LANES), tail)
-}
-
-#[inline(always)]
-unsafe fn first<S: Simd>(x: S) -> f32 {
-    let mut lanes = [0f32; 16];
-    // SAFETY: no tier has more than 16 lanes.
-    unsafe { x.store(lanes.as_mut_ptr()) };
-    lanes[0]
 }

@@ -1,43 +1,41 @@
-//! The CPU kernels: each written once over lanes ([`simd::Simd`]), compiled for AVX-512, AVX2 and portably.
+//! The CPU kernels: each written once over lanes ([`simd::Simd`]), compiled for every tier of processors. Which tier
+//! computes in which format is measured once ([`probe`]).
 //!
 //! Work is split over threads by rows and heads only: a sum is always taken by one thread in one order, so
 //! that results do not depend on how many threads there are.
 
 mod attend;
+mod cache;
 mod linear;
 mod math;
+mod probe;
+mod scratch;
 mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
 
-pub use attend::{KeyValues, attend};
-pub use linear::Packed;
+pub use attend::{BASE_2, Query, attend};
+pub use cache::KeyValues;
+pub use linear::{Finish, Format, Packed, Rows};
+pub use probe::fastest;
 pub use simd::Tier;
 
 use rayon::prelude::*;
 
-use math::{BiasGelu, LayerNorm};
+use math::LayerNorm;
 use simd::{dispatch, dispatch_on};
 use tile::Dots;
 
 /// Values that are worth a thread's waking.
 const PARALLEL: usize = 1 << 15;
 
-/// `rows = gelu(rows + bias)` in place; `rows` is `[n, bias.len()]`.
-pub fn bias_gelu(rows: &mut [f32], bias: &[f32]) {
-    let chunk = rows_per_task(rows.len(), bias.len()) * bias.len();
-    rows.par_chunks_mut(chunk)
-        .for_each(|rows| dispatch(BiasGelu { rows, bias }));
-}
-
-/// Layer norm of each row of `rows` `[n, weight.len()]`.
-pub fn layer_norm(rows: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) -> Vec<f32> {
+/// Layer norm of each row of `rows` `[n, weight.len()]`, to `to`.
+pub fn layer_norm(rows: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, to: &mut Vec<f32>) {
     let d = weight.len();
-    let mut to = vec![0f32; rows.len()];
+    to.resize(rows.len(), 0.0);
     let chunk = rows_per_task(rows.len(), d) * d;
-    let chunks = to.par_chunks_mut(chunk).zip(rows.par_chunks(chunk));
-    chunks.for_each(|(to, rows)| {
+    let norm = |(to, rows): (&mut [f32], &[f32])| {
         dispatch(LayerNorm {
             rows,
             to,
@@ -45,44 +43,20 @@ pub fn layer_norm(rows: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) -> V
             bias,
             epsilon,
         });
-    });
-    to
+    };
+    if rows.len() <= chunk {
+        return norm((to, rows));
+    }
+    let chunks = to.par_chunks_mut(chunk).zip(rows.par_chunks(chunk));
+    chunks.for_each(norm);
 }
 
-/// `rows += bias` in place.
-pub fn add_bias(rows: &mut [f32], bias: &[f32]) {
-    let chunk = rows_per_task(rows.len(), bias.len()) * bias.len();
-    rows.par_chunks_mut(chunk).for_each(|rows| {
-        for row in rows.chunks_exact_mut(bias.len()) {
-            for (x, b) in row.iter_mut().zip(bias) {
-                *x += b;
-            }
-        }
-    });
+/// `x wᵀ` for few rows and weights as they lie in the file: `x` `[rows, k]`, `w` `[n, k]`; returns `[rows, n]`.
+pub fn linear(x: &[f32], w: &[f32], k: usize) -> Vec<f32> {
+    linear_on(Tier::best(), x, w, k)
 }
 
-/// `rows += bias + residual` in place.
-pub fn add_bias_and(rows: &mut [f32], bias: &[f32], residual: &[f32]) {
-    let chunk = rows_per_task(rows.len(), bias.len()) * bias.len();
-    let chunks = rows.par_chunks_mut(chunk).zip(residual.par_chunks(chunk));
-    chunks.for_each(|(rows, residual)| {
-        let pairs = rows
-            .chunks_exact_mut(bias.len())
-            .zip(residual.chunks_exact(bias.len()));
-        for (row, residual) in pairs {
-            for ((x, b), r) in row.iter_mut().zip(bias).zip(residual) {
-                *x += b + r;
-            }
-        }
-    });
-}
-
-/// `x wᵀ + bias` for few rows: `x` `[rows, k]`, `w` `[n, k]`, `bias` `[n]` or empty; returns `[rows, n]`.
-pub fn linear(x: &[f32], w: &[f32], k: usize, bias: &[f32]) -> Vec<f32> {
-    linear_on(Tier::best(), x, w, k, bias)
-}
-
-fn linear_on(tier: Tier, x: &[f32], w: &[f32], k: usize, bias: &[f32]) -> Vec<f32> {
+fn linear_on(tier: Tier, x: &[f32], w: &[f32], k: usize) -> Vec<f32> {
     let (rows, n) = (x.len() / k, w.len() / k);
     let mut columns = vec![0f32; rows * n];
     // Four rows of weights go together.
@@ -90,9 +64,8 @@ fn linear_on(tier: Tier, x: &[f32], w: &[f32], k: usize, bias: &[f32]) -> Vec<f3
     let tasks = columns
         .par_chunks_mut(chunk * rows)
         .zip(w.par_chunks(chunk * k));
-    tasks.enumerate().for_each(|(i, (to, w))| {
-        let bias = bias.get(i * chunk..).unwrap_or_default();
-        dispatch_on(tier, Dots { x, w, k, bias, to });
+    tasks.for_each(|(to, w)| {
+        dispatch_on(tier, Dots { x, w, k, to });
     });
     if rows == 1 {
         return columns;

@@ -1,12 +1,13 @@
 //! Every tier against plain f64 arithmetic, on random shapes.
 
-use super::simd::{Kernel, Simd};
+use super::linear::Rows;
+use super::math::{Steps, ToBytes, ToHalves};
+use super::simd::{Kernel, Simd, dispatch_words};
 use super::*;
 
 /// Those of this processor; printed, so that a tier that was not tested is seen.
 fn tiers() -> Vec<Tier> {
-    let all = [Tier::Avx512, Tier::Avx2, Tier::Portable];
-    let found: Vec<Tier> = all.into_iter().filter(|t| t.available()).collect();
+    let found: Vec<Tier> = Tier::ALL.into_iter().filter(|t| t.available()).collect();
     println!("tiers: {found:?}");
     found
 }
@@ -93,21 +94,30 @@ fn exact_gelu(x: f64) -> f64 {
     x.max(0.0) - 0.5 * x.abs() * erfc
 }
 
+struct Gelu<'a>(&'a mut [f32]);
+
+impl Kernel for Gelu<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for x in self.0.chunks_exact_mut(S::LANES) {
+            unsafe { math::gelu(S::load(x.as_ptr())).store(x.as_mut_ptr()) };
+        }
+    }
+}
+
 #[test]
 fn gelu_is_the_exact_one_to_a_millionth() {
-    let mut noise = Noise(11);
-    for width in [1, 5, 16, 192, 193] {
-        let bias = noise.values(width, 1.0);
-        let rows = noise.values(width * 40, 12.0);
-        let pairs = rows.iter().zip(bias.iter().cycle());
-        let expected: Vec<f64> = pairs.map(|(x, b)| exact_gelu(f64::from(x + b))).collect();
-        for tier in tiers() {
-            let mut found = rows.clone();
-            let rows = &mut found[..];
-            dispatch_on(tier, BiasGelu { rows, bias: &bias });
-            for (a, b) in found.iter().zip(&expected) {
-                assert!((f64::from(*a) - b).abs() < 1e-6, "{tier:?}: {a} for {b}");
-            }
+    let points = Noise(11).values(16 * 500, 12.0);
+    for tier in tiers() {
+        let mut found = points.clone();
+        dispatch_on(tier, Gelu(&mut found));
+        for (x, y) in points.iter().zip(&found) {
+            let exact = exact_gelu(f64::from(*x));
+            assert!(
+                (f64::from(*y) - exact).abs() < 1e-6,
+                "{tier:?}: gelu({x}) = {y}, not {exact}"
+            );
         }
     }
 }
@@ -145,7 +155,7 @@ fn layer_norm_is_right_for_any_width() {
 }
 
 #[test]
-fn a_linear_layer_of_few_rows_is_right_in_any_shape() {
+fn weights_as_in_the_file_are_multiplied_right_in_any_shape() {
     let mut noise = Noise(3);
     for round in 0..60 {
         let (rows, n) = (1 + noise.below(20), 1 + noise.below(300));
@@ -154,47 +164,155 @@ fn a_linear_layer_of_few_rows_is_right_in_any_shape() {
             _ => 1 + noise.below(500),
         };
         let (x, w) = (noise.values(rows * k, 1.0), noise.values(n * k, 1.0));
-        let bias = if round % 2 == 0 {
-            noise.values(n, 1.0)
-        } else {
-            Vec::new()
-        };
-        let mut expected = Vec::new();
-        for x in x.chunks(k) {
-            for (i, w) in w.chunks(k).enumerate() {
-                let products = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
-                let bias = bias.get(i).copied().unwrap_or(0.0);
-                expected.push(products.sum::<f64>() + f64::from(bias));
-            }
-        }
+        let expected = plain_product(&x, &w, k);
         for tier in tiers() {
-            let found = linear_on(tier, &x, &w, k, &bias);
+            let found = linear_on(tier, &x, &w, k);
             close(&format!("{tier:?} {rows}x{k}x{n}"), &found, &expected, 2e-5);
         }
     }
 }
 
+fn plain_product(x: &[f32], w: &[f32], k: usize) -> Vec<f64> {
+    let dot = |x: &[f32], w: &[f32]| {
+        let products = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+        products.sum::<f64>()
+    };
+    let rows = x.chunks(k);
+    rows.flat_map(|x| w.chunks(k).map(|w| dot(x, w)).collect::<Vec<_>>())
+        .collect()
+}
+
+const FORMATS: [Format; 3] = [Format::Single, Format::Halves, Format::Bytes];
+
+/// Error that the format may make in a sum of `k` products of numbers in -1..1 (that bf16 can hold, for bf16).
+fn rounding(format: Format, k: usize) -> f64 {
+    match format {
+        Format::Single | Format::Halves => 2e-5,
+        Format::Bytes => 8e-3 * (1.0 + (k as f64).sqrt()),
+    }
+}
+
 #[test]
-fn a_packed_product_is_right_in_any_shape() {
+fn a_packed_product_is_right_in_any_shape_and_format() {
     let mut noise = Noise(29);
-    for round in 0..40 {
+    for round in 0..90 {
+        let format = FORMATS[round % 3];
         let rows = [1, 2, 6, 7, 48, 49, 97, 200][noise.below(8)] + round % 2;
         let (k, n) = (1 + noise.below(600), 1 + noise.below(300));
-        let (x, w) = (noise.values(rows * k, 1.0), noise.values(n * k, 1.0));
-        let dot = |x: &[f32], w: &[f32]| {
-            let products = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
-            products.sum::<f64>()
-        };
-        let expected = x.chunks(k).flat_map(|x| w.chunks(k).map(|w| dot(x, w)));
-        let expected: Vec<f64> = expected.collect();
-        let packed = Packed::new(&w, k, Vec::new());
+        let (mut x, mut w) = (noise.values(rows * k, 1.0), noise.values(n * k, 1.0));
+        // A row of zeros, or of a single value.
+        x[..k].fill([0.0, 0.5][round / 3 % 2]);
+        if format == Format::Halves {
+            let round = |x: &mut f32| *x = half::bf16::from_f32(*x).to_f32();
+            x.iter_mut().chain(&mut w).for_each(round);
+        }
+        let bias = noise.values(n, 1.0);
+        let residual = noise.values(rows * n, 1.0);
+        let product = plain_product(&x, &w, k);
+        let packed = Packed::new(format, &w, k, bias.clone());
+        let with_bias = |i: usize| product[i] + f64::from(bias[i % n]);
+        let finishes: [(Finish<'_>, Vec<f64>); 3] = [
+            (Finish::Bias, (0..rows * n).map(with_bias).collect()),
+            (
+                Finish::Gelu,
+                (0..rows * n).map(|i| exact_gelu(with_bias(i))).collect(),
+            ),
+            (
+                Finish::Add(&residual),
+                (0..rows * n)
+                    .map(|i| with_bias(i) + f64::from(residual[i]))
+                    .collect(),
+            ),
+        ];
+        let rows_of_x = Rows::new(&x, k);
+        let mut bits: Option<Vec<f32>> = None;
         for tier in tiers() {
-            let found = packed.product_on(tier, &x);
-            close(&format!("{tier:?} {rows}x{k}x{n}"), &found, &expected, 2e-5);
+            for (finish, expected) in &finishes {
+                let mut found = vec![f32::NAN; 3];
+                packed.apply_on(tier, rows_of_x, *finish, &mut found);
+                let what = format!("{format:?} {tier:?} {rows}x{k}x{n}");
+                close(&what, &found, expected, rounding(format, k));
+                if format == Format::Bytes && matches!(finish, Finish::Bias) {
+                    // Whole numbers are summed exactly on every tier; what is left is one rounding of their scaling.
+                    let bits = bits.get_or_insert_with(|| found.clone());
+                    let twins: Vec<f64> = bits.iter().map(|&x| f64::from(x)).collect();
+                    close(&what, &found, &twins, 1e-5);
+                }
+            }
         }
         // A row has the same bits whatever stands beside it.
-        let alone = packed.product(&x[..k]);
-        assert!(alone[..] == packed.product(&x)[..n], "{rows}x{k}x{n}");
+        let (mut alone, mut all) = (Vec::new(), Vec::new());
+        packed.apply(Rows::new(&x[..k], k), Finish::Bias, &mut alone);
+        packed.apply(rows_of_x, Finish::Bias, &mut all);
+        assert!(alone[..] == all[..n], "{format:?} {rows}x{k}x{n}");
+    }
+}
+
+#[test]
+fn rows_may_overlap() {
+    let mut noise = Noise(31);
+    let (k, stride, n) = (48, 16, 70);
+    let (x, w) = (noise.values(1000, 1.0), noise.values(n * k, 1.0));
+    let count = (x.len() - k) / stride + 1;
+    let apart: Vec<f32> = (0..count)
+        .flat_map(|i| x[i * stride..][..k].to_vec())
+        .collect();
+    for format in FORMATS {
+        let packed = Packed::new(format, &w, k, Vec::new());
+        let rows = Rows {
+            values: &x,
+            stride,
+            count,
+        };
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        packed.apply(rows, Finish::Bias, &mut found);
+        packed.apply(Rows::new(&apart, k), Finish::Bias, &mut expected);
+        assert!(found == expected, "{format:?}");
+    }
+}
+
+#[test]
+fn extreme_bytes_do_not_overflow() {
+    let (k, n) = (3072, 64);
+    let x: Vec<f32> = (0..2 * k).map(|i| if i == 0 { 0.0 } else { 1e4 }).collect();
+    for sign in [1.0, -1.0] {
+        let w = vec![sign * 3.0; n * k];
+        let packed = Packed::new(Format::Bytes, &w, k, Vec::new());
+        let expected = plain_product(&x, &w, k);
+        for tier in tiers() {
+            let mut found = Vec::new();
+            packed.apply_on(tier, Rows::new(&x, k), Finish::Bias, &mut found);
+            close(&format!("{tier:?}"), &found, &expected, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn rounding_is_to_the_nearest_on_every_tier() {
+    let mut noise = Noise(37);
+    for len in [1, 7, 8, 16, 33, 384] {
+        let x = noise.values(len, 100.0);
+        let halves: Vec<u16> = x
+            .iter()
+            .map(|&x| half::bf16::from_f32(x).to_bits())
+            .collect();
+        let mut twin: Option<(Vec<u8>, Steps)> = None;
+        for tier in tiers() {
+            let mut found = vec![0u16; len];
+            let to = &mut found;
+            dispatch_words(tier, ToHalves { from: &x, to });
+            assert_eq!(found, halves, "{tier:?}");
+
+            let mut found = vec![9u8; len];
+            let to = &mut found;
+            let steps = dispatch_words(tier, ToBytes { from: &x, to });
+            for (&q, &x) in found.iter().zip(&x) {
+                let back = steps.low + steps.step * f32::from(q);
+                assert!((back - x).abs() <= 0.5001 * steps.step, "{tier:?}: {x}");
+            }
+            let twin = twin.get_or_insert_with(|| (found.clone(), steps));
+            assert_eq!(*twin, (found, steps), "{tier:?}");
+        }
     }
 }
 
@@ -233,37 +351,132 @@ fn plain_attention(
     (values, weights)
 }
 
+/// Runs a query over `kv`; values and weights of the wanted heads.
+fn attended(
+    tier: Tier,
+    q: &[f32],
+    kv: &KeyValues,
+    causal: bool,
+    want: &[usize],
+) -> (Vec<f32>, Vec<f32>) {
+    let d = kv.heads() * kv.width();
+    let q: Vec<f32> = match kv.format() {
+        Format::Single => q.to_vec(),
+        _ => q.iter().map(|x| x * BASE_2).collect(),
+    };
+    let (mut values, mut weights) = (vec![f32::NAN; q.len()], Vec::new());
+    let query = Query {
+        q: Rows::new(&q, d),
+        kv,
+        causal,
+        want,
+        to: &mut values,
+        weights: &mut weights,
+    };
+    attend::attend_on(tier, &mut [query]);
+    (values, weights)
+}
+
 #[test]
 fn attention_is_right_in_any_shape_and_grown_in_any_steps() {
     let mut noise = Noise(17);
-    for round in 0..40 {
+    for round in 0..60 {
         let heads = 1 + noise.below(4);
         let width = [16, 32, 64, 64, 80, 5][noise.below(6)];
         let keys = 1 + noise.below(400);
         let causal = round % 2 == 0;
+        let format = FORMATS[round % 3];
         let rows = 1 + noise.below(keys.min(90) as u64);
         let d = heads * width;
         // Scores up to some tens: sharp rows as well as flat ones.
         let scale = [0.1, 1.0, 3.0][noise.below(3)];
-        let (q, k) = (noise.values(rows * d, scale), noise.values(keys * d, scale));
-        let v = noise.values(keys * d, 1.0);
+        let (mut q, mut k) = (noise.values(rows * d, scale), noise.values(keys * d, scale));
+        let mut v = noise.values(keys * d, 1.0);
+        if format != Format::Single {
+            // What the format makes of them; the queries are rounded after scaling, which must not move them.
+            let round = |x: &mut f32| *x = half::bf16::from_f32(*x).to_f32();
+            k.iter_mut().chain(&mut v).for_each(round);
+            let scaled = |x: &mut f32| {
+                *x = half::bf16::from_f32(*x * BASE_2).to_f32() / BASE_2;
+            };
+            q.iter_mut().for_each(scaled);
+        }
         let (values, weights) = plain_attention((&q, &k, &v), (heads, width), causal);
         let want: Vec<usize> = (0..heads).rev().collect();
         let of = |head: usize| &weights[head * rows * keys..(head + 1) * rows * keys];
         let wanted: Vec<f64> = want.iter().flat_map(|&head| of(head)).copied().collect();
 
-        let mut kv = KeyValues::new(keys + noise.below(100), heads, width);
+        let mut kv = KeyValues::new(format, keys + noise.below(100), heads, width);
         let mut at = 0;
         while at < keys {
             let step = (1 + noise.below(150)).min(keys - at);
-            kv.push(&k[at * d..(at + step) * d], &v[at * d..(at + step) * d]);
+            let part = |x| Rows::new(x, d).rows(at, step);
+            kv.push(part(&k), part(&v));
             at += step;
         }
+        // Weights become bf16 before they meet the values.
+        let tolerance = match format {
+            Format::Single => 2e-5,
+            _ => 4e-3,
+        };
         for tier in tiers() {
-            let what = format!("{tier:?} {heads}x{width}, {rows} of {keys}, causal {causal}");
-            let found = attend::attend_on(tier, &q, &kv, causal, &want);
-            close(&what, &found.values, &values, 2e-5);
-            close(&what, &found.weights, &wanted, 2e-5);
+            let what = format!("{tier:?} {format:?} {heads}x{width}, {rows} of {keys}, {causal}");
+            let (found, weights) = attended(tier, &q, &kv, causal, &want);
+            close(&what, &found, &values, tolerance);
+            close(&what, &weights, &wanted, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn queries_attended_together_are_as_alone() {
+    let mut noise = Noise(41);
+    let (heads, width) = (3, 64);
+    let d = heads * width;
+    for format in FORMATS {
+        let shapes: Vec<(usize, usize)> = (0..7)
+            .map(|_| (1 + noise.below(50), 60 + noise.below(500)))
+            .collect();
+        let q: Vec<Vec<f32>> = shapes
+            .iter()
+            .map(|&(rows, _)| noise.values(rows * d, 1.0))
+            .collect();
+        let kv: Vec<KeyValues> = shapes
+            .iter()
+            .map(|&(_, keys)| {
+                let x = noise.values(keys * d, 1.0);
+                let mut kv = KeyValues::new(format, keys, heads, width);
+                kv.push(Rows::new(&x, d), Rows::new(&x, d));
+                kv
+            })
+            .collect();
+        let mut outputs: Vec<Vec<f32>> = q.iter().map(|q| vec![0.0; q.len()]).collect();
+        let mut weights = vec![Vec::new(); q.len()];
+        let mut queries: Vec<Query<'_>> = q
+            .iter()
+            .zip(&kv)
+            .zip(outputs.iter_mut().zip(&mut weights))
+            .map(|((q, kv), (to, weights))| Query {
+                q: Rows::new(q, d),
+                kv,
+                causal: true,
+                want: &[1],
+                to,
+                weights,
+            })
+            .collect();
+        attend(&mut queries);
+        for (((q, kv), output), weights) in q.iter().zip(&kv).zip(&outputs).zip(&weights) {
+            let (mut to, mut weights_alone) = (vec![0.0; q.len()], Vec::new());
+            attend(&mut [Query {
+                q: Rows::new(q, d),
+                kv,
+                causal: true,
+                want: &[1],
+                to: &mut to,
+                weights: &mut weights_alone,
+            }]);
+            assert!(to == *output && weights_alone == *weights, "{format:?}");
         }
     }
 }
@@ -275,47 +488,72 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let d = heads * width;
     let (q, k) = (noise.values(rows * d, 1.0), noise.values(keys * d, 1.0));
     let w = noise.values(1000 * d, 1.0);
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        pool.build().unwrap().install(|| {
-            let mut kv = KeyValues::new(keys, heads, width);
-            kv.push(&k, &k);
-            let found = attend(&q, &kv, false, &[1]);
-            let packed = Packed::new(&w, d, Vec::new());
-            let products = [packed.product(&q), packed.product(&q[..7 * d])];
-            (
-                found.values,
-                found.weights,
-                linear(&q[..3 * d], &w, d, &[]),
-                products,
-            )
-        })
-    };
-    let one = run(1);
-    for threads in [2, 3, 5] {
-        assert!(run(threads) == one, "{threads} threads give other bits");
+    for format in FORMATS {
+        let packed = Packed::new(format, &w, d, Vec::new());
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(|| {
+                let mut kv = KeyValues::new(format, keys, heads, width);
+                kv.push(Rows::new(&k, d), Rows::new(&k, d));
+                let attended = attended(fastest(format), &q, &kv, false, &[1]);
+                let products = [&q[..], &q[..7 * d]].map(|x| {
+                    let mut to = Vec::new();
+                    packed.apply(Rows::new(x, d), Finish::Gelu, &mut to);
+                    to
+                });
+                (attended, linear(&q[..3 * d], &w, d), products)
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3, 5] {
+            assert!(
+                run(threads) == one,
+                "{format:?}: {threads} threads give other bits"
+            );
+        }
     }
 }
 
 #[test]
 fn extreme_scores_give_no_nan() {
     let (heads, width, keys) = (1, 16, 70);
-    for scale in [0.0, 1e-30, 1e4, 1e15] {
+    for (scale, format) in [0.0, 1e-30, 1e4, 1e15]
+        .into_iter()
+        .flat_map(|scale| FORMATS.map(|format| (scale, format)))
+    {
         let k = Noise(9).values(keys * width, scale);
         let q = Noise(2).values(width, 1e3);
-        let mut kv = KeyValues::new(keys, heads, width);
-        kv.push(&k, &k);
+        let mut kv = KeyValues::new(format, keys, heads, width);
+        kv.push(Rows::new(&k, width), Rows::new(&k, width));
         for tier in tiers() {
-            let found = attend::attend_on(tier, &q, &kv, true, &[0]);
-            assert!(
-                found
-                    .values
-                    .iter()
-                    .chain(&found.weights)
-                    .all(|x| x.is_finite())
-            );
-            let sum: f32 = found.weights.iter().sum();
+            let (values, weights) = attended(tier, &q, &kv, true, &[0]);
+            assert!(values.iter().chain(&weights).all(|x| x.is_finite()));
+            let sum: f32 = weights.iter().sum();
             assert!((sum - 1.0).abs() < 1e-4, "{tier:?} {scale}: {sum}");
         }
+    }
+}
+
+#[test]
+fn nothing_attended_to_is_nothing() {
+    let kv = KeyValues::new(Format::Single, 10, 2, 16);
+    let (values, weights) = attended(Tier::best(), &[1.0; 64], &kv, false, &[0]);
+    assert!(values.iter().all(|&x| x == 0.0) && weights.is_empty());
+}
+
+#[test]
+fn a_layer_norm_of_many_rows_is_that_of_each() {
+    let mut noise = Noise(43);
+    let d = 64;
+    let (rows, w, b) = (
+        noise.values(d * 3000, 2.0),
+        noise.values(d, 1.0),
+        noise.values(d, 1.0),
+    );
+    let (mut all, mut one) = (Vec::new(), Vec::new());
+    layer_norm(&rows, &w, &b, 1e-5, &mut all);
+    for (row, expected) in rows.chunks(d).zip(all.chunks(d)) {
+        layer_norm(row, &w, &b, 1e-5, &mut one);
+        assert!(one == expected);
     }
 }

@@ -1,15 +1,54 @@
 //! The inner products: blocks of a matrix product in registers, and rows of weights against few inputs.
+//!
+//! A block multiplies *words* of 32 bits, whatever they hold ([`Arithmetic`]): the same loads, broadcasts and
+//! accumulators serve f32, bf16 and bytes.
 
 use super::simd::{Kernel, Simd};
 
 /// Rows of a register tile. With 4 vectors a row: 24 accumulators of AVX-512's 32 registers; with 2, 12 of 16.
 const ROWS: usize = 6;
 
-/// A matrix in memory that is walked by rows.
+/// What words hold, and how two of them are multiplied and added to a sum of 32 bits. All zeros is zero in each.
+pub trait Arithmetic {
+    /// # Safety
+    /// As [`Simd`]'s.
+    unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S;
+}
+
+/// A word is a f32, and so is the sum.
+pub struct Single;
+/// A word is two bf16, the sum a f32.
+pub struct Halves;
+/// A word is four bytes, unsigned against signed, the sum an i32.
+pub struct Bytes;
+
+// SAFETY (all three): the caller's.
+impl Arithmetic for Single {
+    #[inline(always)]
+    unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S {
+        unsafe { x.mul_add(w, sum) }
+    }
+}
+
+impl Arithmetic for Halves {
+    #[inline(always)]
+    unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S {
+        unsafe { x.dot_halves(w, sum) }
+    }
+}
+
+impl Arithmetic for Bytes {
+    #[inline(always)]
+    unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S {
+        unsafe { x.dot_bytes(w, sum) }
+    }
+}
+
+/// A matrix of words in memory that is walked by rows.
 #[derive(Clone, Copy)]
 pub struct View<P> {
     pub start: P,
-    /// Values from one row to the next.
+    /// Words from one row to the next.
     pub stride: usize,
 }
 
@@ -18,7 +57,7 @@ pub struct View<P> {
 /// # Safety
 /// As [`Simd`]'s; the views must be good for those shapes.
 #[inline(always)]
-pub unsafe fn product<S: Simd>(
+pub unsafe fn product<S: Simd, A: Arithmetic>(
     (rows, k, columns): (usize, usize, usize),
     a: View<*const f32>,
     b: View<*const f32>,
@@ -47,9 +86,9 @@ pub unsafe fn product<S: Simd>(
                 };
                 let height = ROWS.min(rows - row);
                 match (wide, S::LANES) {
-                    (true, _) => tiles::<S, 4>(height, k, a, b, c, accumulate),
-                    (_, 16) => tiles::<S, 1>(height, k, a, b, c, accumulate),
-                    _ => tiles::<S, 2>(height, k, a, b, c, accumulate),
+                    (true, _) => tiles::<S, A, 4>(height, k, a, b, c, accumulate),
+                    (_, 16) => tiles::<S, A, 1>(height, k, a, b, c, accumulate),
+                    _ => tiles::<S, A, 2>(height, k, a, b, c, accumulate),
                 }
                 row += height;
             }
@@ -59,7 +98,7 @@ pub unsafe fn product<S: Simd>(
 }
 
 #[inline(always)]
-unsafe fn tiles<S: Simd, const C: usize>(
+unsafe fn tiles<S: Simd, A: Arithmetic, const C: usize>(
     height: usize,
     k: usize,
     a: View<*const f32>,
@@ -70,18 +109,18 @@ unsafe fn tiles<S: Simd, const C: usize>(
     // SAFETY: the caller's.
     unsafe {
         match height {
-            1 => tile::<S, 1, C>(k, a, b, c, accumulate),
-            2 => tile::<S, 2, C>(k, a, b, c, accumulate),
-            3 => tile::<S, 3, C>(k, a, b, c, accumulate),
-            4 => tile::<S, 4, C>(k, a, b, c, accumulate),
-            5 => tile::<S, 5, C>(k, a, b, c, accumulate),
-            _ => tile::<S, ROWS, C>(k, a, b, c, accumulate),
+            1 => tile::<S, A, 1, C>(k, a, b, c, accumulate),
+            2 => tile::<S, A, 2, C>(k, a, b, c, accumulate),
+            3 => tile::<S, A, 3, C>(k, a, b, c, accumulate),
+            4 => tile::<S, A, 4, C>(k, a, b, c, accumulate),
+            5 => tile::<S, A, 5, C>(k, a, b, c, accumulate),
+            _ => tile::<S, A, ROWS, C>(k, a, b, c, accumulate),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const C: usize>(
+unsafe fn tile<S: Simd, A: Arithmetic, const R: usize, const C: usize>(
     k: usize,
     a: View<*const f32>,
     b: View<*const f32>,
@@ -106,7 +145,7 @@ unsafe fn tile<S: Simd, const R: usize, const C: usize>(
             for (r, sums) in sums.iter_mut().enumerate() {
                 let x = S::splat(*a.start.wrapping_add(r * a.stride + k));
                 for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = x.mul_add(column, *sum);
+                    *sum = A::add(x, column, *sum);
                 }
             }
         }
@@ -118,7 +157,7 @@ unsafe fn tile<S: Simd, const R: usize, const C: usize>(
     }
 }
 
-/// `to[m][n] = x[m] · w[n] (+ bias[n])` for some consecutive rows `w` of a weight matrix, and few rows `x`:
+/// `to[m][n] = x[m] · w[n]` for some consecutive rows `w` of a weight matrix, and few rows `x`:
 /// bound by reading `w`, which is read once.
 pub struct Dots<'a> {
     /// `[rows, k]`
@@ -126,8 +165,6 @@ pub struct Dots<'a> {
     /// `[n, k]`
     pub w: &'a [f32],
     pub k: usize,
-    /// `[n]`, or empty.
-    pub bias: &'a [f32],
     /// `[n, rows]`: one row of `w` after the other.
     pub to: &'a mut [f32],
 }
@@ -137,7 +174,7 @@ impl Kernel for Dots<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Dots { x, w, k, bias, to } = self;
+        let Dots { x, w, k, to } = self;
         let rows = x.len() / k;
         let quads = w.chunks_exact(4 * k);
         let rest = quads.remainder();
@@ -146,7 +183,7 @@ impl Kernel for Dots<'_> {
                 // SAFETY: `quad` is four rows of k values, `x` one.
                 let sums = unsafe { dots::<S, 4>(x, quad, k) };
                 for (j, sum) in sums.into_iter().enumerate() {
-                    put(to, bias, 4 * i + j, (m, rows), sum);
+                    put(to, 4 * i + j, (m, rows), sum);
                 }
             }
         }
@@ -155,16 +192,16 @@ impl Kernel for Dots<'_> {
             for (m, x) in x.chunks_exact(k).enumerate() {
                 // SAFETY: both are one row of k values.
                 let [sum] = unsafe { dots::<S, 1>(x, w, k) };
-                put(to, bias, done + i, (m, rows), sum);
+                put(to, done + i, (m, rows), sum);
             }
         }
     }
 }
 
 #[inline(always)]
-fn put(to: &mut [f32], bias: &[f32], n: usize, (m, rows): (usize, usize), sum: f32) {
+fn put(to: &mut [f32], n: usize, (m, rows): (usize, usize), sum: f32) {
     if let Some(to) = to.get_mut(n * rows + m) {
-        *to = sum + bias.get(n).copied().unwrap_or(0.0);
+        *to = sum;
     }
 }
 

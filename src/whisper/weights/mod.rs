@@ -10,6 +10,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+use super::kernels::Format;
 use super::{Arithmetic, Cancel, WhisperError};
 
 pub use hf::{Shard, open};
@@ -61,10 +62,13 @@ impl<'a> Weights<'a> {
         })
     }
 
-    /// The arithmetic that the tensors are read for.
-    #[allow(dead_code)]
-    pub fn arithmetic(&self) -> Arithmetic {
-        self.arithmetic
+    /// How layers keep their weights.
+    pub fn format(&self) -> Format {
+        match self.arithmetic {
+            Arithmetic::F32 => Format::Single,
+            Arithmetic::Bf16 => Format::Halves,
+            Arithmetic::Int8 => Format::Bytes,
+        }
     }
 
     /// The tensor `name`, which must have this shape, converted to f32.
