@@ -10,13 +10,14 @@ mod common;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use common::model;
 use common::precision::Precision;
 use common::score::{Said, Score, True};
 use gstwhisperstream::engine::pass;
-use gstwhisperstream::policy::{AlignAtt, AudioCtx, Compat, Outcome, PolicySettings};
+use gstwhisperstream::policy::{AlignAtt, AudioCtx, Compat, Guards, Outcome, PolicySettings};
 use gstwhisperstream::whisper::{Cancel, ModelSource, Whisper};
 
 #[derive(Parser)]
@@ -91,6 +92,7 @@ fn main() {
         })
         .collect();
     files.sort();
+    let mut work = Work::default();
     let (mut calls, mut long) = (Score::default(), Score::default());
     for file in &files {
         let name = file
@@ -105,7 +107,7 @@ fn main() {
             .language
             .clone()
             .unwrap_or_else(|| name.chars().take(2).collect());
-        let said = transcribe(&model, &options, &language, &samples(file));
+        let said = transcribe(&model, &options, &language, &samples(file), &mut work);
         let mut score = Score::default();
         score.add(&truth.words, &said);
         println!("{name:16} {score}");
@@ -135,12 +137,13 @@ fn main() {
     println!("  reference     {}", REFERENCE[0].1);
     println!("{} long         {long}", long.files);
     println!("  reference     {}", REFERENCE[1].1);
+    println!("{work}");
     if options.folder.is_none() && options.only.is_empty() {
         let mut invented = Vec::new();
         for (name, audio) in quiet_minutes() {
             let words: usize = ["fr", "en", "auto"]
                 .iter()
-                .map(|l| transcribe(&model, &options, l, &audio).len())
+                .map(|l| transcribe(&model, &options, l, &audio, &mut work).len())
                 .sum();
             invented.push(format!("{name} {words}"));
         }
@@ -152,12 +155,46 @@ fn main() {
     }
 }
 
+/// What the passes cost.
+#[derive(Default)]
+struct Work {
+    times: Vec<Duration>,
+    quiet: u32,
+    repeated: u32,
+}
+
+impl Work {
+    fn guarded(&mut self, guards: &Guards) {
+        self.quiet += guards.quiet;
+        self.repeated += guards.repeated;
+    }
+}
+
+impl std::fmt::Display for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        let median = times.get(times.len() / 2).copied().unwrap_or_default();
+        let total: Duration = times.iter().sum();
+        write!(
+            f,
+            "{} passes of {:.0} ms (median), {:.1} s in all; {} not run, {} repeated over the whole window",
+            times.len(),
+            median.as_secs_f64() * 1000.0,
+            total.as_secs_f64(),
+            self.quiet,
+            self.repeated,
+        )
+    }
+}
+
 /// Feeds a recording chunk by chunk; the last one, full or not, is the last pass.
 fn transcribe(
     model: &Arc<Whisper>,
     options: &Options,
     language: &str,
     samples: &[f32],
+    work: &mut Work,
 ) -> Vec<Said> {
     let settings = PolicySettings {
         language: language.into(),
@@ -190,6 +227,7 @@ fn transcribe(
         let outcome = match stream.begin(chunks.peek().is_none()) {
             Err(outcome) => outcome,
             Ok(mut running) => {
+                let begun = Instant::now();
                 pass::run(
                     model,
                     &model.config().alignment_heads,
@@ -197,9 +235,11 @@ fn transcribe(
                     &Cancel::default(),
                 )
                 .expect("the pass runs");
+                work.times.push(begun.elapsed());
                 stream.commit(running)
             }
         };
+        work.guarded(&outcome.guards);
         collect(&outcome, heard, &mut said);
     }
     said

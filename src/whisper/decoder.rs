@@ -90,21 +90,13 @@ impl TextDecoder {
         })
     }
 
-    /// How many text positions, from the first, look trained: a row that training never reached is still as small as it
-    /// was drawn, so the last one at least half as long as the usual (the median of the first 64) ends them. Models
-    /// trained on short texts know far fewer positions than they have; in OpenAI's all 448 were seen.
-    pub fn trained_positions(&self) -> Result<usize, WhisperError> {
-        let norms = self.positions.sqr()?.sum(1)?.sqrt()?.to_vec1::<f32>()?;
-        let mut first = norms
-            .get(..norms.len().min(64))
-            .unwrap_or_default()
-            .to_vec();
-        first.sort_by(f32::total_cmp);
-        let usual = first.get(first.len() / 2).copied().unwrap_or_default();
-        Ok(norms
-            .iter()
-            .rposition(|&norm| norm >= usual / 2.0)
-            .map_or(0, |last| last + 1))
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The learned text positions, `[positions, d]`.
+    pub fn positions(&self) -> &Tensor {
+        &self.positions
     }
 
     /// Cross keys and values of one layer for encoder states `[frames, d]`.

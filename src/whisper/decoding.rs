@@ -3,19 +3,32 @@
 use std::sync::Arc;
 
 use super::decoder::Rows;
-use super::encoding::Encoded;
+use super::encoding::{Cross, Encoded};
+use super::graph;
 use super::kernels::KeyValues;
+use super::model::Network;
 use super::{AlignmentHead, WINDOW_FRAMES, Whisper, WhisperConfig, WhisperError};
 
 /// State of one running pass: cross keys and values of its window, and the self-attention cache.
 pub struct Decoder {
-    cross: Arc<Vec<KeyValues>>,
-    own: Vec<KeyValues>,
+    caches: Caches,
     heads: Vec<AlignmentHead>,
     /// The heads of each layer, and where in the answer their rows go.
     wanted: Vec<Vec<usize>>,
     places: Vec<Vec<usize>>,
     position: usize,
+}
+
+/// Keys and values, layer by layer: of the window, and of the tokens fed so far.
+enum Caches {
+    Kernels {
+        cross: Arc<Vec<KeyValues>>,
+        own: Vec<KeyValues>,
+    },
+    Graph {
+        cross: Arc<Vec<graph::KeyValues>>,
+        own: Vec<graph::Own>,
+    },
 }
 
 impl Decoder {
@@ -41,9 +54,24 @@ impl Decoder {
                 }
             }
         }
+        let caches = match (&whisper.network, &encoded.cross) {
+            (Network::Kernels(kernels), Cross::Kernels(cross)) => Caches::Kernels {
+                cross: Arc::clone(cross),
+                own: kernels.decoder.own(),
+            },
+            (Network::Graph(graph), Cross::Graph(cross)) => Caches::Graph {
+                cross: Arc::clone(cross),
+                own: graph.own(),
+            },
+            _ => {
+                return Err(WhisperError::BadInput {
+                    what: "a window that another model encoded".to_owned(),
+                    reason: "this model runs on another device".to_owned(),
+                });
+            }
+        };
         Ok(Decoder {
-            cross: Arc::clone(&encoded.cross),
-            own: whisper.network.decoder.own(),
+            caches,
             heads: heads.to_vec(),
             wanted,
             places,
@@ -206,33 +234,53 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
     if turns.is_empty() {
         return Ok(Vec::new());
     }
-    let mut alignments = Vec::new();
-    let mut rows = Vec::new();
-    let mut places = Vec::new();
-    for turn in turns.iter_mut() {
-        let Turn {
-            decoder,
-            tokens,
-            probe_row,
-        } = &mut **turn;
-        alignments.push(AlignmentRows::new(decoder.heads.len(), tokens.len()));
-        places.push(&decoder.places);
-        rows.push(Rows {
-            tokens,
-            position: decoder.position,
-            cross: &decoder.cross,
-            own: &mut decoder.own,
-            wanted: &decoder.wanted,
-            probe_row: *probe_row,
-        });
-    }
+    let of = |turn: &&mut Turn<'_>| AlignmentRows::new(turn.decoder.heads.len(), turn.tokens.len());
+    let mut alignments: Vec<AlignmentRows> = turns.iter().map(of).collect();
+    let places: Vec<Vec<Vec<usize>>> = turns.iter().map(|t| t.decoder.places.clone()).collect();
     let sink = |turn: usize, layer: usize, weights: &[f32]| {
         let places = places.get(turn).and_then(|places| places.get(layer));
         if let (Some(places), Some(alignment)) = (places, alignments.get_mut(turn)) {
             alignment.place(places, weights);
         }
     };
-    let logits = whisper.network.decoder.forward(&mut rows, sink)?;
+    let logits = match &whisper.network {
+        Network::Kernels(kernels) => {
+            let mut rows = Vec::new();
+            for turn in turns.iter_mut() {
+                let decoder = &mut *turn.decoder;
+                let Caches::Kernels { cross, own } = &mut decoder.caches else {
+                    return Err(elsewhere());
+                };
+                rows.push(Rows {
+                    tokens: turn.tokens,
+                    position: decoder.position,
+                    cross,
+                    own,
+                    wanted: &decoder.wanted,
+                    probe_row: turn.probe_row,
+                });
+            }
+            kernels.decoder.forward(&mut rows, sink)?
+        }
+        Network::Graph(graph) => {
+            let mut rows = Vec::new();
+            for turn in turns.iter_mut() {
+                let decoder = &mut *turn.decoder;
+                let Caches::Graph { cross, own } = &mut decoder.caches else {
+                    return Err(elsewhere());
+                };
+                rows.push(graph::Rows {
+                    tokens: turn.tokens,
+                    position: decoder.position,
+                    cross,
+                    own,
+                    wanted: &decoder.wanted,
+                    probe_row: turn.probe_row,
+                });
+            }
+            graph.step(&mut rows, sink)?
+        }
+    };
     let mut steps = Vec::new();
     for ((turn, alignment), logits) in turns.iter_mut().zip(alignments).zip(logits) {
         turn.decoder.position += turn.tokens.len();
@@ -243,4 +291,11 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
         });
     }
     Ok(steps)
+}
+
+fn elsewhere() -> WhisperError {
+    WhisperError::BadInput {
+        what: "a decoder of another model".to_owned(),
+        reason: "this model runs on another device".to_owned(),
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::encoder;
+use super::graph::{self, Graph, Waiting};
 use super::kernels::KeyValues;
+use super::model::{Kernels, Network};
 use super::{WINDOW_FRAMES, Whisper, WhisperError};
 
 /// What the encoder is given.
@@ -34,6 +36,8 @@ pub struct Encoding {
 }
 
 enum Stage {
+    /// All of it is still to be done, by the graph.
+    Waiting(Waiting),
     Encoder(encoder::Running),
     /// The encoder is through; cross keys and values of so many decoder layers are there.
     Cross(Tensor, Vec<KeyValues>),
@@ -45,15 +49,15 @@ enum Stage {
 impl Encoding {
     pub(super) fn begin(whisper: &Whisper, window: Window<'_>) -> Result<Encoding, WhisperError> {
         let frames = window.frames.clamp(1, WINDOW_FRAMES);
-        let running = whisper.network.encoder.begin(window.mel, frames)?;
-        Ok(Encoding {
-            frames,
-            stage: Stage::Encoder(running),
-        })
+        let stage = match &whisper.network {
+            Network::Kernels(kernels) => Stage::Encoder(kernels.encoder.begin(window.mel, frames)?),
+            Network::Graph(graph) => Stage::Waiting(graph.begin(window.mel, frames)?),
+        };
+        Ok(Encoding { frames, stage })
     }
 
-    pub(super) fn advance(&mut self, whisper: &Whisper) -> Result<(), WhisperError> {
-        let (encoder, decoder) = (&whisper.network.encoder, &whisper.network.decoder);
+    pub(super) fn advance(&mut self, kernels: &Kernels) -> Result<(), WhisperError> {
+        let Kernels { encoder, decoder } = kernels;
         self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Encoder(mut running) => match encoder.advance(&mut running)? {
                 Some(states) => Stage::Cross(states, Vec::new()),
@@ -61,12 +65,12 @@ impl Encoding {
             },
             Stage::Cross(states, mut cross) => {
                 cross.push(decoder.cross(cross.len(), &states)?);
-                if cross.len() < whisper.config().decoder_layers {
+                if cross.len() < decoder.layers() {
                     Stage::Cross(states, cross)
                 } else {
                     Stage::Done(Encoded {
                         frames: self.frames,
-                        cross: Arc::new(cross),
+                        cross: Cross::Kernels(Arc::new(cross)),
                         states,
                     })
                 }
@@ -88,13 +92,50 @@ impl Encoding {
     }
 }
 
+/// Takes the windows that wait through the graph, together.
+pub(super) fn advance_together(
+    graph: &Graph,
+    batch: &mut [&mut Encoding],
+) -> Result<(), WhisperError> {
+    let mut waiting = Vec::new();
+    for encoding in batch {
+        if let Stage::Waiting(_) = encoding.stage {
+            let stage = std::mem::replace(&mut encoding.stage, Stage::Over);
+            waiting.push((encoding, stage));
+        }
+    }
+    let windows: Vec<&Waiting> = waiting
+        .iter()
+        .filter_map(|(_, stage)| match stage {
+            Stage::Waiting(window) => Some(window),
+            _ => None,
+        })
+        .collect();
+    let heard = graph.encode(&windows)?;
+    for ((encoding, _), heard) in waiting.into_iter().zip(heard) {
+        encoding.stage = Stage::Done(Encoded {
+            frames: encoding.frames,
+            cross: Cross::Graph(Arc::new(heard.cross)),
+            states: heard.states,
+        });
+    }
+    Ok(())
+}
+
 /// Encoder output of one window: states `[frames, d_model]`, and each decoder layer's cross keys and values.
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Encoded {
     pub(super) frames: usize,
-    pub(super) cross: Arc<Vec<KeyValues>>,
+    pub(super) cross: Cross,
     states: Tensor,
+}
+
+/// Keys and values of the cross-attention, layer by layer.
+#[derive(Clone)]
+pub(super) enum Cross {
+    Kernels(Arc<Vec<KeyValues>>),
+    Graph(Arc<Vec<graph::KeyValues>>),
 }
 
 impl Encoded {
@@ -105,6 +146,7 @@ impl Encoded {
 
     /// Row-major copy of the states, for tests.
     pub fn to_vec(&self) -> Result<Vec<f32>, WhisperError> {
-        Ok(self.states.flatten_all()?.to_vec1()?)
+        let states = self.states.to_dtype(DType::F32)?;
+        Ok(states.flatten_all()?.to_vec1()?)
     }
 }

@@ -74,9 +74,19 @@ pub enum WhisperError {
     )]
     BadAlignmentHeads { text: String, reason: String },
     #[error(
-        "device \"{0}\" asks for CUDA, which this version cannot use yet; set device to \"cpu\""
+        "device \"{0}\" asks for CUDA, which this build of the plugin is without; build it with `cargo build --release --features cuda` \
+         (the CUDA toolkit must be installed for that, and NVIDIA's driver to run it), or set device to \"cpu\""
     )]
     NoCuda(Device),
+    #[error(
+        "device \"{device}\" cannot be used: {reason}; install NVIDIA's driver (`nvidia-smi` lists the GPUs that it finds, from 0), \
+         choose a GPU that is there, or set device to \"cpu\""
+    )]
+    NoGpu { device: Device, reason: String },
+    #[error(
+        "precision int8 is for the CPU, but device is \"{0}\"; set precision to \"auto\" (f16 there), \"bf16\" or \"f32\", or device to \"cpu\""
+    )]
+    NoInt8(Device),
     #[error("the network was given {what}: {reason}")]
     BadInput { what: String, reason: String },
     #[error(transparent)]

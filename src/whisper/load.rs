@@ -3,13 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use candle_core::{DType, Tensor};
+
 use super::config::{File, ModelConfig};
 use super::decoder::TextDecoder;
 use super::demo;
 use super::encoder::Encoder;
-use super::model::Network;
+use super::graph::Graph;
+use super::kernels::Format;
+use super::model::{Kernels, Network};
 use super::weights::{self, Shard, Weights};
-use super::{Arithmetic, Cancel, DEMO_MODEL_NAME, ModelSource, Tokenizer, WhisperError};
+use super::{
+    Arithmetic, Backend, Cancel, DEMO_MODEL_NAME, Device, ModelSource, Tokenizer, WhisperError,
+};
 
 /// Percent of the load that the small files, and the weights, take.
 const SMALL_FILES: f32 = 10.0;
@@ -30,10 +36,50 @@ pub struct Loaded {
     pub network: Network,
 }
 
+/// What a network is loaded for.
+pub struct Target {
+    pub arithmetic: Arithmetic,
+    pub runner: Runner,
+}
+
+/// What computes.
+pub enum Runner {
+    Kernels(Format),
+    Graph(candle_core::Device, DType),
+}
+
+impl Target {
+    /// Finds the device.
+    pub fn of(backend: Backend) -> Result<Target, WhisperError> {
+        let arithmetic = backend.arithmetic()?;
+        let runner = match backend.device {
+            Device::Cpu => Runner::Kernels(match arithmetic {
+                Arithmetic::F32 | Arithmetic::F16 => Format::Single,
+                Arithmetic::Bf16 => Format::Halves,
+                Arithmetic::Int8 => Format::Bytes,
+            }),
+            Device::Cuda(number) => {
+                let found = candle_core::Device::new_cuda(number);
+                let device = found.map_err(|error| WhisperError::NoGpu {
+                    device: backend.device,
+                    reason: error.to_string(),
+                })?;
+                let dtype = match arithmetic {
+                    Arithmetic::F16 => DType::F16,
+                    Arithmetic::Bf16 => DType::BF16,
+                    Arithmetic::F32 | Arithmetic::Int8 => DType::F32,
+                };
+                Runner::Graph(device, dtype)
+            }
+        };
+        Ok(Target { arithmetic, runner })
+    }
+}
+
 /// Reads, checks and converts; `progress` goes from 0 to 90 percent.
 pub fn load(
     source: &ModelSource,
-    arithmetic: Arithmetic,
+    target: Target,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u8),
 ) -> Result<Loaded, WhisperError> {
@@ -50,18 +96,48 @@ pub fn load(
     progress(SMALL_FILES as u8);
 
     let mut on_weights = |part: f32| progress((SMALL_FILES + WEIGHTS * part) as u8);
-    let mut weights = Weights::new(&files.shards, arithmetic, cancel, &mut on_weights)?;
-    let network = Network {
-        encoder: Encoder::load(&mut weights, &config)?,
-        decoder: TextDecoder::load(&mut weights, &config)?,
+    let format = match target.runner {
+        Runner::Kernels(format) => format,
+        Runner::Graph(..) => Format::Single,
     };
-    config.shape.trained_positions = network.decoder.trained_positions()?;
+    let mut weights = Weights::new(&files.shards, format, cancel, &mut on_weights)?;
+    let network = match target.runner {
+        Runner::Kernels(_) => Network::Kernels(Kernels {
+            encoder: Encoder::load(&mut weights, &config)?,
+            decoder: TextDecoder::load(&mut weights, &config)?,
+        }),
+        Runner::Graph(device, dtype) => {
+            Network::Graph(Graph::load(&mut weights, &config, device, dtype)?)
+        }
+    };
+    config.shape.trained_positions = match &network {
+        Network::Kernels(kernels) => trained_positions(kernels.decoder.positions())?,
+        Network::Graph(graph) => trained_positions(graph.positions())?,
+    };
     progress((SMALL_FILES + WEIGHTS) as u8);
     Ok(Loaded {
         config,
         tokenizer: Arc::new(tokenizer),
         network,
     })
+}
+
+/// How many text positions, from the first, look trained: a row that training never reached is still as small as it
+/// was drawn, so the last one at least half as long as the usual (the median of the first 64) ends them. Models
+/// trained on short texts know far fewer positions than they have; in OpenAI's all 448 were seen.
+fn trained_positions(positions: &Tensor) -> Result<usize, WhisperError> {
+    let positions = positions.to_dtype(DType::F32)?;
+    let norms = positions.sqr()?.sum(1)?.sqrt()?.to_vec1::<f32>()?;
+    let mut first = norms
+        .get(..norms.len().min(64))
+        .unwrap_or_default()
+        .to_vec();
+    first.sort_by(f32::total_cmp);
+    let usual = first.get(first.len() / 2).copied().unwrap_or_default();
+    Ok(norms
+        .iter()
+        .rposition(|&norm| norm >= usual / 2.0)
+        .map_or(0, |last| last + 1))
 }
 
 fn directory(dir: &Path) -> Result<Files, WhisperError> {

@@ -12,6 +12,7 @@ mod demo;
 mod encoder;
 mod encoding;
 pub mod error;
+mod graph;
 mod kernels;
 pub mod languages;
 mod load;

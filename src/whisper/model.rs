@@ -8,7 +8,8 @@ use super::decoder::TextDecoder;
 use super::decoding::{Decoder, Step, Turn};
 use super::encoder::Encoder;
 use super::encoding::{Encoded, Encoding, Window};
-use super::load::{self, Loaded};
+use super::graph::Graph;
+use super::load::{self, Loaded, Target};
 use super::{
     AlignmentHead, Cancel, MelFilters, Tokenizer, WINDOW_MEL_FRAMES, WhisperConfig, WhisperError,
 };
@@ -55,6 +56,8 @@ pub struct Backend {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arithmetic {
     F32,
+    /// On a GPU only.
+    F16,
     Bf16,
     Int8,
 }
@@ -63,6 +66,7 @@ impl std::fmt::Display for Arithmetic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Arithmetic::F32 => "f32",
+            Arithmetic::F16 => "f16",
             Arithmetic::Bf16 => "bf16",
             Arithmetic::Int8 => "int8",
         })
@@ -89,7 +93,11 @@ impl Backend {
             (Device::Cpu, Precision::Auto | Precision::F32) => Ok(Arithmetic::F32),
             (Device::Cpu, Precision::Bf16) => Ok(Arithmetic::Bf16),
             (Device::Cpu, Precision::Int8) => Ok(Arithmetic::Int8),
-            (Device::Cuda(_), _) => Err(WhisperError::NoCuda(device)),
+            (Device::Cuda(_), _) if !cfg!(feature = "cuda") => Err(WhisperError::NoCuda(device)),
+            (Device::Cuda(_), Precision::Auto) => Ok(Arithmetic::F16),
+            (Device::Cuda(_), Precision::F32) => Ok(Arithmetic::F32),
+            (Device::Cuda(_), Precision::Bf16) => Ok(Arithmetic::Bf16),
+            (Device::Cuda(_), Precision::Int8) => Err(WhisperError::NoInt8(device)),
         }
     }
 
@@ -115,8 +123,15 @@ pub struct Whisper {
     pub(super) network: Network,
 }
 
-/// The weights.
-pub(super) struct Network {
+/// The weights, and what computes with them.
+pub(super) enum Network {
+    /// Our kernels, on the CPU.
+    Kernels(Kernels),
+    /// candle's, on a GPU.
+    Graph(Graph),
+}
+
+pub(super) struct Kernels {
     pub encoder: Encoder,
     pub decoder: TextDecoder,
 }
@@ -132,12 +147,21 @@ impl Whisper {
         cancel: &Cancel,
         progress: &mut dyn FnMut(u8),
     ) -> Result<Whisper, WhisperError> {
-        let arithmetic = backend.arithmetic()?;
+        Self::load_for(source, Target::of(backend)?, cancel, progress)
+    }
+
+    pub(super) fn load_for(
+        source: &ModelSource,
+        target: Target,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(u8),
+    ) -> Result<Whisper, WhisperError> {
+        let arithmetic = target.arithmetic;
         let Loaded {
             config,
             tokenizer,
             network,
-        } = load::load(source, arithmetic, cancel, progress)?;
+        } = load::load(source, target, cancel, progress)?;
         let whisper = Whisper {
             alignment_source: config.alignment_source,
             mel_filters: Arc::new(MelFilters::new(config.shape.mel_bins)),
@@ -205,9 +229,13 @@ impl Whisper {
         Encoding::begin(self, window)
     }
 
-    /// Takes each window one stage (about one layer) further, so that something more urgent can come in between.
+    /// Takes each window one stage further: on a CPU about one layer, so that something more urgent can come in between;
+    /// on a GPU all the way, those of one length together.
     pub fn advance(&self, batch: &mut [&mut Encoding]) -> Result<(), WhisperError> {
-        batch.iter_mut().try_for_each(|e| e.advance(self))
+        match &self.network {
+            Network::Kernels(kernels) => batch.iter_mut().try_for_each(|e| e.advance(kernels)),
+            Network::Graph(graph) => super::encoding::advance_together(graph, batch),
+        }
     }
 
     /// Starts to decode `encoded`, with an empty self-attention cache. Cheap. `heads` are the cross-attention heads

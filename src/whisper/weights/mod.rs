@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::kernels::Format;
-use super::{Arithmetic, Cancel, WhisperError};
+use super::{Cancel, WhisperError};
 
 pub use hf::{Shard, open};
 
@@ -22,7 +22,7 @@ const CHUNK: usize = 4096;
 pub struct Weights<'a> {
     tensors: HashMap<String, (&'a Path, TensorView<'a>)>,
     first: PathBuf,
-    arithmetic: Arithmetic,
+    format: Format,
     cancel: &'a Cancel,
     progress: &'a mut dyn FnMut(f32),
     bytes_read: usize,
@@ -33,7 +33,7 @@ impl<'a> Weights<'a> {
     /// `progress` is told the fraction read so far.
     pub fn new(
         shards: &'a [Shard],
-        arithmetic: Arithmetic,
+        format: Format,
         cancel: &'a Cancel,
         progress: &'a mut dyn FnMut(f32),
     ) -> Result<Weights<'a>, WhisperError> {
@@ -54,7 +54,7 @@ impl<'a> Weights<'a> {
         Ok(Weights {
             tensors,
             first: shards.first().map(|s| s.path.clone()).unwrap_or_default(),
-            arithmetic,
+            format,
             cancel,
             progress,
             bytes_read: 0,
@@ -64,11 +64,7 @@ impl<'a> Weights<'a> {
 
     /// How layers keep their weights.
     pub fn format(&self) -> Format {
-        match self.arithmetic {
-            Arithmetic::F32 => Format::Single,
-            Arithmetic::Bf16 => Format::Halves,
-            Arithmetic::Int8 => Format::Bytes,
-        }
+        self.format
     }
 
     /// The tensor `name`, which must have this shape, converted to f32.
