@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use super::linear::{Format, Rows};
+use super::math::ToHalves;
 use super::scratch;
+use super::simd::dispatch;
 
 /// Keys of one panel.
 pub const PANEL: usize = 64;
@@ -113,7 +115,8 @@ impl KeyValues {
     pub fn push(&mut self, k: Rows<'_>, v: Rows<'_>) {
         let first = self.len;
         let count = k.count.min(v.count).min(self.panels * PANEL - first);
-        let (width, padded, format) = (self.width, self.padded(), self.format);
+        let (width, padded, words) = (self.width, self.padded(), self.key_words());
+        let format = self.format;
         let parallel = count * self.heads * width >= PARALLEL;
         let (key_head, value_head) = (
             self.panels * self.key_panel(),
@@ -122,37 +125,22 @@ impl KeyValues {
         if key_head == 0 || value_head == 0 {
             return;
         }
-        let pack = |(head, (keys, values)): (usize, (&mut [u32], &mut [u32]))| match format {
-            Format::Single => {
-                let (keys, values) = (scratch::singles(keys), scratch::singles(values));
-                for i in 0..count {
-                    let (to, at) = (first + i, head * width);
-                    let column = keys
-                        .iter_mut()
-                        .skip(to / PANEL * PANEL * width + to % PANEL);
-                    copy(column.step_by(PANEL), k.part(i, at, width), |x| x);
-                    let row = values.iter_mut().skip(to * padded);
-                    copy(row, v.part(i, at, width), |x| x);
-                }
-            }
-            _ => {
-                let words = width.div_ceil(2);
-                let (keys, values) = (scratch::halves(keys), scratch::halves(values));
-                let half = |x| half::bf16::from_f32(x).to_bits();
-                for i in 0..count {
-                    let (to, at) = (first + i, head * width);
-                    // Two components side by side in each word.
-                    let panel = (to / PANEL * PANEL * words + to % PANEL) * 2;
-                    let from = k.part(i, at, width);
-                    for (parity, from) in [(0, from), (1, from.get(1..).unwrap_or_default())] {
-                        let column = keys.iter_mut().skip(panel + parity).step_by(2 * PANEL);
-                        for (to, &from) in column.zip(from.iter().step_by(2)) {
-                            *to = half(from);
-                        }
-                    }
-                    // Two positions side by side in each word.
-                    let row = values.iter_mut().skip(to / 2 * padded * 2 + to % 2);
-                    copy(row.step_by(2), v.part(i, at, width), half);
+        let pack = |(head, (keys, values)): (usize, (&mut [u32], &mut [u32]))| {
+            let mut place = Place {
+                keys,
+                values,
+                words,
+                padded,
+                rounded: vec![0; words],
+            };
+            for i in 0..count {
+                let (k, v) = (
+                    k.part(i, head * width, width),
+                    v.part(i, head * width, width),
+                );
+                match format {
+                    Format::Single => place.singles(first + i, k, v),
+                    _ => place.halves(first + i, k, v),
                 }
             }
         };
@@ -170,8 +158,62 @@ impl KeyValues {
     }
 }
 
-fn copy<'a, T: 'a>(to: impl Iterator<Item = &'a mut T>, from: &[f32], f: impl Fn(f32) -> T) {
-    for (to, &from) in to.zip(from) {
-        *to = f(from);
+/// One head's memory.
+struct Place<'a> {
+    keys: &'a mut [u32],
+    values: &'a mut [u32],
+    /// Of one key.
+    words: usize,
+    /// Width of the values.
+    padded: usize,
+    /// A row as bf16.
+    rounded: Vec<u32>,
+}
+
+impl Place<'_> {
+    fn singles(&mut self, position: usize, k: &[f32], v: &[f32]) {
+        let column = column(self.keys, self.words, position);
+        for (to, x) in column.zip(k) {
+            *to = x.to_bits();
+        }
+        let row = self.values.chunks_exact_mut(self.padded).nth(position);
+        for (to, x) in row.into_iter().flatten().zip(v) {
+            *to = x.to_bits();
+        }
     }
+
+    fn halves(&mut self, position: usize, k: &[f32], v: &[f32]) {
+        // Two components side by side in each word.
+        round(k, &mut self.rounded);
+        for (to, &word) in column(self.keys, self.words, position).zip(&self.rounded) {
+            *to = word;
+        }
+        // Two positions side by side in each word.
+        round(v, &mut self.rounded);
+        let row = self.values.chunks_exact_mut(self.padded).nth(position / 2);
+        let row = scratch::halves(row.unwrap_or_default());
+        let halves = scratch::halves(&mut self.rounded);
+        let pairs = row.as_chunks_mut().0.iter_mut().zip(halves);
+        if position.is_multiple_of(2) {
+            pairs.for_each(|([even, _], &mut half)| *even = half);
+        } else {
+            pairs.for_each(|([_, odd], &mut half)| *odd = half);
+        }
+    }
+}
+
+/// Where the words of a key go.
+fn column(keys: &mut [u32], words: usize, position: usize) -> impl Iterator<Item = &mut u32> {
+    let (panel, lane) = (position / PANEL, position % PANEL);
+    let panel = keys.chunks_exact_mut(words * PANEL).nth(panel);
+    let rows = panel.unwrap_or_default().as_chunks_mut::<PANEL>().0;
+    rows.iter_mut().filter_map(move |row| row.get_mut(lane))
+}
+
+fn round(from: &[f32], words: &mut [u32]) {
+    if let Some(last) = words.last_mut() {
+        *last = 0;
+    }
+    let to = scratch::halves(words);
+    dispatch(ToHalves { from, to });
 }

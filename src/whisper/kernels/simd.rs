@@ -275,6 +275,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn store_halves(self, to: *mut u16) {
             unsafe {
+                if DOTS == BF16 {
+                    let halves = _mm512_cvtneps_pbh(self.0);
+                    return _mm256_storeu_si256(to.cast(), transmute::<__m256bh, __m256i>(halves));
+                }
                 let bits = _mm512_castps_si512(self.0);
                 // Half a unit of the last place, less one unless that place is odd.
                 let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
