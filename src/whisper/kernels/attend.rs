@@ -10,8 +10,16 @@ use super::scratch;
 use super::simd::{Kernel, Simd, Tier, dispatch_words};
 use super::tile::{self, Halves, Single, View};
 
-/// Queries of one task: six tiles high.
-const BLOCK: usize = 36;
+/// Most queries of one task.
+const BLOCK: usize = 64;
+
+/// Queries of one task: two tiles high on the tile unit, six where tiles are registers.
+fn block(tier: Tier) -> usize {
+    match tier {
+        Tier::Amx => BLOCK,
+        _ => 36,
+    }
+}
 /// Multiply-adds that are worth waking threads for.
 const PARALLEL: usize = 1 << 18;
 
@@ -60,7 +68,7 @@ pub(super) fn attend_on(tier: Tier, queries: &mut [Query<'_>]) {
         let to = query.to.as_mut_ptr();
         let weights = query.weights.as_mut_ptr();
         for head in 0..kv.heads() {
-            for first in (0..rows).step_by(BLOCK) {
+            for first in (0..rows).step_by(block(tier)) {
                 blocks.push(Block {
                     q: query.q,
                     kv,
@@ -68,7 +76,7 @@ pub(super) fn attend_on(tier: Tier, queries: &mut [Query<'_>]) {
                     want: query.want,
                     head,
                     first,
-                    count: BLOCK.min(rows - first),
+                    count: block(tier).min(rows - first),
                     to,
                     weights,
                 });

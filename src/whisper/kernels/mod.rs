@@ -4,6 +4,8 @@
 //! Work is split over threads by rows and heads only: a sum is always taken by one thread in one order, so
 //! that results do not depend on how many threads there are.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attend;
 mod cache;
 mod linear;

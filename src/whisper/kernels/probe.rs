@@ -45,6 +45,7 @@ fn choose(format: Format) -> Tier {
 /// The tier of that name, if this processor has it.
 fn named(name: &str) -> Option<Tier> {
     let tier = match name.to_ascii_lowercase().as_str() {
+        "amx" => Tier::Amx,
         "avx512-bf16" => Tier::Avx512Bf16,
         "avx512-vnni" => Tier::Avx512Vnni,
         "avx512" => Tier::Avx512,
@@ -56,9 +57,9 @@ fn named(name: &str) -> Option<Tier> {
     tier.available().then_some(tier)
 }
 
-/// A product of about 100,000 words, the best of a few runs.
+/// A product of about 400,000 words, the best of a few runs.
 fn time(tier: Tier, format: Format) -> Duration {
-    const ROWS: usize = 24;
+    const ROWS: usize = 96;
     const WORDS: usize = 64;
     const COLUMNS: usize = 64;
     // Ones as f32 and as bf16, and some bytes.

@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 /// The processor must have the tier's instructions; pointers must be good for `LANES` values.
 pub trait Simd: Copy {
     const LANES: usize;
+    /// The kernel runs inside [`super::amx::set_up`] and `release`.
+    const TILES: bool = false;
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -55,6 +57,8 @@ pub trait Kernel {
 /// What a processor may offer, the richest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
+    /// AVX-512 as below, and Intel's tile unit.
+    Amx,
     /// AVX-512 with dot products of bytes and of bf16.
     Avx512Bf16,
     /// AVX-512 with dot products of bytes.
@@ -68,7 +72,8 @@ pub enum Tier {
 }
 
 impl Tier {
-    pub const ALL: [Tier; 6] = [
+    pub const ALL: [Tier; 7] = [
+        Tier::Amx,
         Tier::Avx512Bf16,
         Tier::Avx512Vnni,
         Tier::Avx512,
@@ -94,6 +99,7 @@ impl Tier {
             let avx512 =
                 || is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
             match self {
+                Tier::Amx => Tier::Avx512Bf16.available() && super::amx::available(),
                 Tier::Avx512Bf16 => {
                     Tier::Avx512Vnni.available() && is_x86_feature_detected!("avx512bf16")
                 }
@@ -113,7 +119,7 @@ impl Tier {
     /// The tier that runs the same f32 arithmetic, without what f32 has no use for.
     fn of_f32(self) -> Tier {
         match self {
-            Tier::Avx512Bf16 | Tier::Avx512Vnni => Tier::Avx512,
+            Tier::Amx | Tier::Avx512Bf16 | Tier::Avx512Vnni => Tier::Avx512,
             Tier::AvxVnni => Tier::Avx2,
             other => other,
         }
@@ -146,6 +152,8 @@ pub fn dispatch_words<K: Kernel>(tier: Tier, kernel: K) -> K::Output {
     match tier {
         // SAFETY (here and below): the tier was found on this processor.
         #[cfg(target_arch = "x86_64")]
+        Tier::Amx if tier.available() => unsafe { x86::run_amx(kernel) },
+        #[cfg(target_arch = "x86_64")]
         Tier::Avx512Bf16 if tier.available() => unsafe { x86::run_avx512_bf16(kernel) },
         #[cfg(target_arch = "x86_64")]
         Tier::Avx512Vnni if tier.available() => unsafe { x86::run_avx512_vnni(kernel) },
@@ -165,7 +173,17 @@ mod x86 {
     /// Round to nearest, raise nothing.
     const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
-    // SAFETY (all five): callers have checked the features.
+    // SAFETY (all six): callers have checked the features.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx512bf16")]
+    pub unsafe fn run_amx<K: Kernel>(kernel: K) -> K::Output {
+        unsafe {
+            super::super::amx::set_up();
+            let output = kernel.run::<Avx512<AMX>>();
+            super::super::amx::release();
+            output
+        }
+    }
+
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx512bf16")]
     pub unsafe fn run_avx512_bf16<K: Kernel>(kernel: K) -> K::Output {
         unsafe { kernel.run::<Avx512<BF16>>() }
@@ -191,10 +209,11 @@ mod x86 {
         unsafe { kernel.run::<Avx2<PLAIN>>() }
     }
 
-    /// Dot products that a tier has: none, of bytes, of bytes and of bf16.
+    /// Dot products that a tier has: none, of bytes, of bytes and of bf16, both and tiles.
     const PLAIN: u8 = 0;
     const VNNI: u8 = 1;
     const BF16: u8 = 2;
+    const AMX: u8 = 3;
 
     #[derive(Clone, Copy)]
     pub struct Avx512<const DOTS: u8>(__m512);
@@ -203,6 +222,7 @@ mod x86 {
     #[rustfmt::skip]
     impl<const DOTS: u8> Simd for Avx512<DOTS> {
         const LANES: usize = 16;
+        const TILES: bool = DOTS == AMX;
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self { unsafe { Self(_mm512_set1_ps(x)) } }
         #[inline(always)]
@@ -237,7 +257,7 @@ mod x86 {
         unsafe fn dot_halves(self, w: Self, sum: Self) -> Self {
             unsafe {
                 let (x, w) = (_mm512_castps_si512(self.0), _mm512_castps_si512(w.0));
-                if DOTS == BF16 {
+                if DOTS >= BF16 {
                     let (x, w) = (transmute::<__m512i, __m512bh>(x), transmute::<__m512i, __m512bh>(w));
                     return Self(_mm512_dpbf16_ps(sum.0, x, w));
                 }
@@ -275,7 +295,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn store_halves(self, to: *mut u16) {
             unsafe {
-                if DOTS == BF16 {
+                if DOTS >= BF16 {
                     let halves = _mm512_cvtneps_pbh(self.0);
                     return _mm256_storeu_si256(to.cast(), transmute::<__m256bh, __m256i>(halves));
                 }

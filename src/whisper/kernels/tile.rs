@@ -3,6 +3,8 @@
 //! A block multiplies *words* of 32 bits, whatever they hold ([`Arithmetic`]): the same loads, broadcasts and
 //! accumulators serve f32, bf16 and bytes.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::simd::{Kernel, Simd};
 
 /// Rows of a register tile. With 4 vectors a row: 24 accumulators of AVX-512's 32 registers; with 2, 12 of 16.
@@ -13,7 +15,15 @@ pub trait Arithmetic {
     /// # Safety
     /// As [`Simd`]'s.
     unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S;
+
+    /// A step on the tile unit ([`amx`]), where it knows this arithmetic.
+    #[cfg(target_arch = "x86_64")]
+    const STEP: Option<Step> = None;
 }
+
+/// See [`amx::bytes`].
+#[cfg(target_arch = "x86_64")]
+type Step = unsafe fn(usize, View<*const f32>, View<*const f32>, View<*mut f32>, bool);
 
 /// A word is a f32, and so is the sum.
 pub struct Single;
@@ -35,6 +45,9 @@ impl Arithmetic for Halves {
     unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S {
         unsafe { x.dot_halves(w, sum) }
     }
+
+    #[cfg(target_arch = "x86_64")]
+    const STEP: Option<Step> = Some(amx::halves);
 }
 
 impl Arithmetic for Bytes {
@@ -42,6 +55,9 @@ impl Arithmetic for Bytes {
     unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S {
         unsafe { x.dot_bytes(w, sum) }
     }
+
+    #[cfg(target_arch = "x86_64")]
+    const STEP: Option<Step> = Some(amx::bytes);
 }
 
 /// A matrix of words in memory that is walked by rows.
@@ -52,12 +68,100 @@ pub struct View<P> {
     pub stride: usize,
 }
 
+impl View<*const f32> {
+    /// # Safety
+    /// The place must lie in the matrix, or just behind it.
+    #[inline(always)]
+    pub unsafe fn from(self, row: usize, column: usize) -> Self {
+        let start = unsafe { self.start.add(row * self.stride + column) };
+        View { start, ..self }
+    }
+}
+
+impl View<*mut f32> {
+    /// # Safety
+    /// The place must lie in the matrix, or just behind it.
+    #[inline(always)]
+    pub unsafe fn from(self, row: usize, column: usize) -> Self {
+        let start = unsafe { self.start.add(row * self.stride + column) };
+        View { start, ..self }
+    }
+}
+
 /// `c (+)= a b` for `a` `[rows, k]`, `b` `[k, columns]`, `c` `[rows, columns]`; `columns` is a multiple of 16.
 ///
 /// # Safety
 /// As [`Simd`]'s; the views must be good for those shapes.
 #[inline(always)]
 pub unsafe fn product<S: Simd, A: Arithmetic>(
+    shape: (usize, usize, usize),
+    a: View<*const f32>,
+    b: View<*const f32>,
+    c: View<*mut f32>,
+    accumulate: bool,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if S::TILES
+            && let Some(step) = A::STEP
+        {
+            return on_tiles::<S, A>(step, shape, a, b, c, accumulate);
+        }
+        in_registers::<S, A>(shape, a, b, c, accumulate);
+    }
+}
+
+/// [`product`] by the tile unit as far as whole tiles go, the edges by registers.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn on_tiles<S: Simd, A: Arithmetic>(
+    step: Step,
+    (rows, k, columns): (usize, usize, usize),
+    a: View<*const f32>,
+    b: View<*const f32>,
+    c: View<*mut f32>,
+    accumulate: bool,
+) {
+    let whole = |x: usize, of: usize| x / of * of;
+    let (deep, high, wide) = (
+        whole(k, amx::DEPTH),
+        whole(rows, amx::SIDE),
+        whole(columns, amx::SIDE),
+    );
+    // SAFETY: every part lies inside the shapes.
+    unsafe {
+        if deep == 0 || high == 0 || wide == 0 {
+            return in_registers::<S, A>((rows, k, columns), a, b, c, accumulate);
+        }
+        for column in (0..wide).step_by(amx::SIDE) {
+            for row in (0..high).step_by(amx::SIDE) {
+                step(
+                    deep,
+                    a.from(row, 0),
+                    b.from(0, column),
+                    c.from(row, column),
+                    accumulate,
+                );
+            }
+        }
+        if deep < k {
+            let shape = (high, k - deep, wide);
+            in_registers::<S, A>(shape, a.from(0, deep), b.from(deep, 0), c, true);
+        }
+        if wide < columns {
+            let shape = (high, k, columns - wide);
+            in_registers::<S, A>(shape, a, b.from(0, wide), c.from(0, wide), accumulate);
+        }
+        if high < rows {
+            let shape = (rows - high, k, columns);
+            in_registers::<S, A>(shape, a.from(high, 0), b, c.from(high, 0), accumulate);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn in_registers<S: Simd, A: Arithmetic>(
     (rows, k, columns): (usize, usize, usize),
     a: View<*const f32>,
     b: View<*const f32>,
