@@ -12,7 +12,7 @@ use super::messages::{self, Stretch};
 use super::session::error_message;
 use super::speaker::{Progress, Speaker, Timed, Utterance};
 use super::timeline::{Timeline, duration_of};
-use crate::engine::Event;
+use crate::engine::{Degradation, Event};
 use crate::policy::{Detected, PartialWord, Release, Samples, Word};
 
 /// A `stats` message comes this often, in time of the stream.
@@ -66,6 +66,7 @@ impl WhisperStream {
                 );
             }
             Event::Dropped { start, samples } => self.dropped(number, start, samples),
+            Event::Degraded(degradation) => self.degraded(number, &degradation),
             Event::Failed(error) => {
                 if std::mem::take(&mut lock(&self.held).loading) {
                     self.post_progress(gst::ProgressType::Error, "The model could not be loaded");
@@ -282,6 +283,20 @@ impl WhisperStream {
             )
         });
         if let Some(message) = message.flatten() {
+            self.post(message);
+        }
+    }
+
+    fn degraded(&self, number: u64, degradation: &Degradation) {
+        let message = self.speaking(number, |speaker| {
+            let end = lock(&self.timeline).end();
+            let segment = speaker.out.segment()?;
+            let fields = Stretch::new(segment, end, end)
+                .structure("whisperstream/overload", speaker.number());
+            Some(messages::overload(fields, degradation))
+        });
+        if let Some(message) = message.flatten() {
+            gst::warning!(CAT, imp = self, "{message}");
             self.post(message);
         }
     }

@@ -11,6 +11,7 @@
 //! | `whisperstream/language` | when it is known | `language`, `probability` |
 //! | `whisperstream/flushed` | when a flush is done | `marker` |
 //! | `whisperstream/dropped` | audio was dropped | (the stretch that was) |
+//! | `whisperstream/overload` | what is done so that the machine keeps up has changed | `level`, `reason`, `chunk`, `audio-ctx`, `late`, `busy` |
 //! | `whisperstream/stats` | every 10 s of audio and at EOS | as the property `stats` |
 
 use std::time::Duration;
@@ -20,7 +21,7 @@ use gst::ClockTime;
 use super::cues::TimedWord;
 use super::meta;
 use super::settings::Settings;
-use crate::engine::Stats;
+use crate::engine::{Degradation, Stats};
 
 /// A stretch of the stream, on the clocks that messages name.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +77,42 @@ pub fn partial_words(words: &[(TimedWord, u32)]) -> gst::Array {
     )
 }
 
+/// Fields of `whisperstream/overload`: what is done so that the machine keeps up, and why.
+pub fn overload(to: gst::structure::Builder, degradation: &Degradation) -> gst::Structure {
+    let Degradation {
+        level,
+        chunk,
+        shortened,
+        late,
+        busy,
+    } = *degradation;
+    let percent = |share: f64| (share * 100.0).round();
+    let measures = format!(
+        "passes wait for {} ms of audio{}",
+        chunk.as_millis(),
+        if shortened {
+            " and encode only the audio held"
+        } else {
+            ""
+        }
+    );
+    let reason = match level {
+        0 => format!("the machine keeps up: {measures}, as was asked for"),
+        _ => format!(
+            "{} % of the passes of all live streams on this model came late, and the network ran {} % of the time: {measures}",
+            percent(late),
+            percent(busy)
+        ),
+    };
+    to.field("level", level)
+        .field("reason", reason)
+        .field("chunk", u64::try_from(chunk.as_nanos()).unwrap_or(u64::MAX))
+        .field("audio-ctx", if shortened { "auto" } else { "exact" })
+        .field("late", late)
+        .field("busy", busy)
+        .build()
+}
+
 /// The figures of the property `stats` and the message of that name. Times in ns (guint64).
 pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gst::Structure {
     let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -104,8 +141,15 @@ pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gs
         .field("loaded", stats.loaded)
         .field("streams", stats.streams)
         .field("passes", stats.passes)
+        .field("skipped", stats.skipped)
+        .field("late", stats.late)
         .field("pass-time-p50", ns(stats.pass_time_p50))
         .field("pass-time-p95", ns(stats.pass_time_p95))
+        .field("waiting-p50", ns(stats.waiting_p50))
+        .field("waiting-p95", ns(stats.waiting_p95))
+        .field("batch-mean", stats.batch_mean)
+        .field("degradation", stats.degradation)
+        .field("degradations", stats.degradations)
         .field("chunk-to-text-p50", ns(stats.chunk_to_text_p50))
         .field("chunk-to-text-p95", ns(stats.chunk_to_text_p95))
         .field("lag", ns(stats.lag))

@@ -74,6 +74,12 @@ pub fn all() -> Vec<glib::ParamSpec> {
             Ready,
         ),
         number(
+            "max-streams",
+            "Most streams on one model in this process, this one included; one more is refused at READY to PAUSED. 0: no limit",
+            d.max_streams,
+            Ready,
+        ),
+        number(
             "min-chunk-size",
             "Audio gathered before each pass, in milliseconds: 20 to less than audio-max-len",
             d.policy.min_chunk_ms,
@@ -170,7 +176,7 @@ pub fn all() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Stats")
-            .blurb("Figures of the stream: model, device, precision, loaded, streams, passes, pass-time-p50, pass-time-p95, chunk-to-text-p50, chunk-to-text-p95, lag, backlog, dropped, clamped, guards; times in nanoseconds")
+            .blurb("Figures of the stream: model, device, precision, loaded, streams, passes, skipped, late, pass-time-p50, pass-time-p95, waiting-p50, waiting-p95, batch-mean, degradation, degradations, chunk-to-text-p50, chunk-to-text-p95, lag, backlog, dropped, clamped, guards; times in nanoseconds")
             .read_only()
             .build(),
     ]
@@ -319,6 +325,7 @@ impl WhisperStream {
             "task" => s.task.to_value(),
             "compat" => s.compat.to_value(),
             "pace" => s.pace.to_value(),
+            "max-streams" => s.max_streams.to_value(),
             "min-chunk-size" => p.min_chunk_ms.to_value(),
             "audio-min-len" => p.audio_min_len_ms.to_value(),
             "audio-max-len" => p.audio_max_len_ms.to_value(),
@@ -366,6 +373,7 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "task" => s.task = get::<Task>(value)?,
         "compat" => s.compat = get::<Compat>(value)?,
         "pace" => s.pace = get::<Pace>(value)?,
+        "max-streams" => s.max_streams = get(value)?,
         "min-chunk-size" => p.min_chunk_ms = get(value)?,
         "audio-min-len" => p.audio_min_len_ms = get(value)?,
         "audio-max-len" => p.audio_max_len_ms = get(value)?,

@@ -14,10 +14,10 @@ use super::messages::{self, Stretch};
 use super::settings::{Refusal, Settings};
 use super::speaker::{Manner, Utterance};
 use super::{Compat, Pace};
-use crate::engine::models::{self, Lease};
+use crate::engine::models::{self, Lease, Model};
 use crate::engine::{self, EngineError, Listener, ModelKey, Session, Stats};
 use crate::policy::LanguageChoice;
-use crate::whisper::{Whisper, WhisperError};
+use crate::whisper::WhisperError;
 
 /// What is held of the engine.
 #[derive(Default)]
@@ -32,7 +32,7 @@ pub struct Held {
     /// What it said last.
     pub percent: u8,
     /// Keeps the model while no session does. Given back with the element, or when another model is chosen.
-    parked: Option<Lease<Whisper>>,
+    parked: Option<Lease<Model>>,
     /// Settings to return to if the session refuses those it was given last.
     pub accepted: Option<Settings>,
     /// A language that was set while playing: in force from the next utterance on.
@@ -186,7 +186,11 @@ impl WhisperStream {
                 element.imp().hear(number, event);
             }
         });
-        let session = Session::open(wanted, listener).map_err(|err| error_message(&err))?;
+        let session = match self.session() {
+            Some(before) => before.succeed(wanted, listener),
+            None => Session::open(wanted, listener),
+        }
+        .map_err(|err| error_message(&err))?;
         let before = {
             let mut held = lock(&self.held);
             held.pace = Some(pace);
@@ -342,6 +346,9 @@ pub fn error_message(error: &EngineError) -> gst::ErrorMessage {
             }
             _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
         },
+        EngineError::TooManyStreams { .. } => {
+            gst::error_msg!(gst::ResourceError::Busy, ("{error}"))
+        }
         EngineError::Thread(_) => gst::error_msg!(gst::CoreError::Thread, ("{error}")),
         EngineError::Fault(_) => gst::error_msg!(gst::LibraryError::Failed, ("{error}")),
     }

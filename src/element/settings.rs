@@ -20,6 +20,7 @@ pub struct Settings {
     pub compat: Compat,
     pub audio_ctx: AudioCtx,
     pub pace: Pace,
+    pub max_streams: u32,
     pub alignment_heads: Option<String>,
     pub unit: Unit,
     pub latency_ms: u32,
@@ -38,6 +39,7 @@ impl Default for Settings {
             compat: Compat::default(),
             audio_ctx: AudioCtx::default(),
             pace: Pace::default(),
+            max_streams: 0,
             alignment_heads: None,
             unit: Unit::default(),
             latency_ms: 2_000,
@@ -148,6 +150,7 @@ impl Settings {
                 .map(parse_heads)
                 .transpose()?,
             pace,
+            max_streams: self.max_streams,
         })
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::inbox::{Audio, Inbox, Take};
@@ -44,7 +44,7 @@ struct State {
     /// The pass under way.
     busy: Option<Cancel>,
     in_listener: bool,
-    worker: Option<ThreadId>,
+    worker: Option<Thread>,
     exited: bool,
     /// Users of the model, once it is loaded.
     users: Option<Arc<AtomicU32>>,
@@ -80,6 +80,8 @@ impl State {
         self.meter.heard = self.inbox.position();
         if let Some(cancel) = &self.busy {
             cancel.cancel();
+            // It may be asleep until the network has an answer.
+            self.worker.iter().for_each(Thread::unpark);
         }
     }
 }
@@ -194,7 +196,7 @@ impl Desk {
         done: impl Fn(&State) -> bool,
     ) -> MutexGuard<'a, State> {
         let start = Instant::now();
-        let is_worker = state.worker == Some(thread::current().id());
+        let is_worker = state.worker.as_ref().map(Thread::id) == Some(thread::current().id());
         while !done(&state) && !state.exited && !is_worker {
             let patience = if state.in_listener {
                 listener
@@ -227,7 +229,11 @@ impl Desk {
     pub(super) fn stats(&self) -> Stats {
         let state = lock(&self.state);
         let meter = &state.meter;
-        let times = (meter.pass_time.clone(), meter.chunk_to_text.clone());
+        let times = (
+            meter.pass_time.clone(),
+            meter.chunk_to_text.clone(),
+            meter.waiting.clone(),
+        );
         let mut stats = Stats {
             loaded: state.users.is_some(),
             streams: match &state.users {
@@ -235,6 +241,11 @@ impl Desk {
                 None => 0,
             },
             passes: meter.passes,
+            skipped: meter.skipped,
+            late: meter.late,
+            batch_mean: meter.batch_mean(),
+            degradation: meter.degradation,
+            degradations: meter.degradations,
             lag: duration(state.inbox.position().saturating_sub(meter.heard)),
             backlog: duration(state.inbox.backlog()),
             dropped: duration(state.inbox.dropped()),
@@ -244,6 +255,7 @@ impl Desk {
         drop(state);
         (stats.pass_time_p50, stats.pass_time_p95) = times.0.percentiles();
         (stats.chunk_to_text_p50, stats.chunk_to_text_p95) = times.1.percentiles();
+        (stats.waiting_p50, stats.waiting_p95) = times.2.percentiles();
         stats
     }
 }
@@ -252,7 +264,12 @@ impl Desk {
 impl Desk {
     /// Makes the calling thread known as the worker.
     pub(super) fn sit_down(&self) {
-        lock(&self.state).worker = Some(thread::current().id());
+        lock(&self.state).worker = Some(thread::current());
+    }
+
+    /// Live passes are cut at this many samples from now on; the one that waits, too.
+    pub(super) fn cut_at(&self, chunk: usize) {
+        lock(&self.state).inbox.cut_at(chunk);
     }
 
     pub(super) fn loaded(&self, users: Arc<AtomicU32>) {
@@ -309,10 +326,10 @@ impl Desk {
         true
     }
 
-    /// Changes the figures, if `epoch` is still the present one.
-    pub(super) fn measure(&self, epoch: u64, change: impl FnOnce(&mut Meter)) {
+    /// Changes the figures, unless `epoch` is past.
+    pub(super) fn measure(&self, epoch: Option<u64>, change: impl FnOnce(&mut Meter)) {
         let mut state = lock(&self.state);
-        if state.epoch == epoch {
+        if epoch.is_none_or(|epoch| epoch == state.epoch) {
             change(&mut state.meter);
         }
     }

@@ -103,6 +103,13 @@ impl Inbox {
         }
     }
 
+    /// Cuts live passes at `chunk` samples from now on. Exact ones stay where they are.
+    pub(super) fn cut_at(&mut self, chunk: usize) {
+        if self.pace == Pace::Live {
+            self.chunk = chunk.clamp(1, self.capacity);
+        }
+    }
+
     /// Stream position behind the last sample accepted.
     pub(super) fn position(&self) -> Samples {
         self.start.saturating_add(self.queue.len() as u64)

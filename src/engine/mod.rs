@@ -17,8 +17,10 @@ mod inbox;
 pub mod models;
 pub mod pass;
 mod runner;
+mod scheduler;
 pub mod session;
 pub mod stats;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -85,8 +87,31 @@ pub enum Event {
     Refused(SettingsError),
     /// Audio was dropped because the machine cannot keep up (live pace only): `samples` from `start` on.
     Dropped { start: Samples, samples: u64 },
+    /// The machine cannot keep up with all streams of the model, or can again (live pace only): what is done about it
+    /// from now on.
+    Degraded(Degradation),
     /// The session cannot go on. Sent once; every later push returns [`Stopped::Failed`].
     Failed(EngineError),
+}
+
+/// What is done so that the machine keeps up with the live streams of a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Degradation {
+    /// 0: nothing, it keeps up. Then longer chunks (1, 2), and, for streams that allow it, shorter windows (3).
+    pub level: u32,
+    /// Audio before each pass of this stream.
+    pub chunk: std::time::Duration,
+    /// Only the part of the window that holds audio is encoded.
+    pub shortened: bool,
+    /// Share of the passes that came late, and of the time that the network ran, 0 to 1, when the level changed.
+    pub late: f64,
+    pub busy: f64,
+}
+
+impl From<WhisperError> for EngineError {
+    fn from(error: WhisperError) -> EngineError {
+        EngineError::Model(std::sync::Arc::new(error))
+    }
 }
 
 /// What ends a session.
@@ -96,6 +121,10 @@ pub enum EngineError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Model(#[from] std::sync::Arc<WhisperError>),
+    #[error(
+        "{running} streams run on this model already, and max-streams allows {limit}; stop one first, raise max-streams (0 sets no limit), or start the stream on another machine"
+    )]
+    TooManyStreams { running: u32, limit: u32 },
     #[error(
         "a thread for the stream could not be started ({0}); the process has too many threads or too little memory, so stop some streams first"
     )]

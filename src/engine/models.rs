@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 use once_cell::sync::{Lazy, OnceCell};
 
+use super::scheduler::{Limits, Scheduler};
 use super::{fault_text, lock};
-use crate::whisper::{Backend, Cancel, ModelSource, Whisper, WhisperError};
+use crate::whisper::{Backend, Cancel, Device, ModelSource, Whisper, WhisperError};
 
 /// What makes two users share one model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,7 +30,7 @@ pub struct ModelKey {
 
 impl ModelKey {
     /// The same key for every way to write the same directory. A path that does not resolve stays as it is.
-    fn canonical(&self) -> ModelKey {
+    pub(super) fn canonical(&self) -> ModelKey {
         let mut key = self.clone();
         key.backend = key.backend.canonical();
         if let ModelSource::Path(path) = &key.source
@@ -41,14 +42,44 @@ impl ModelKey {
     }
 }
 
-static MODELS: Lazy<Cache<Whisper>> = Lazy::new(Cache::default);
+/// A model in memory, and who runs it for all its streams.
+pub struct Model {
+    whisper: Arc<Whisper>,
+    scheduler: Scheduler<Whisper>,
+}
+
+impl Model {
+    fn new(whisper: Whisper, device: Device) -> Model {
+        let whisper = Arc::new(whisper);
+        let limits = Limits::of(whisper.config(), device);
+        Model {
+            scheduler: Scheduler::new(Arc::clone(&whisper), limits),
+            whisper,
+        }
+    }
+
+    pub(super) fn scheduler(&self) -> &Scheduler<Whisper> {
+        &self.scheduler
+    }
+}
+
+impl Deref for Model {
+    type Target = Whisper;
+
+    fn deref(&self) -> &Whisper {
+        &self.whisper
+    }
+}
+
+static MODELS: Lazy<Cache<Model>> = Lazy::new(Cache::default);
 
 /// Asks for a model. Returns at once; [`Request::wait`] brings it. The first asker's call starts the load on a thread
 /// of its own, later ones join it. Fails only if that thread cannot be started.
-pub fn acquire(key: &ModelKey) -> io::Result<Request<Whisper>> {
+pub fn acquire(key: &ModelKey) -> io::Result<Request<Model>> {
     let (source, backend) = (key.source.clone(), key.backend);
     MODELS.acquire(&key.canonical(), move |cancel, progress| {
-        Whisper::load(&source, backend, cancel, progress)
+        let whisper = Whisper::load(&source, backend, cancel, progress)?;
+        Ok(Model::new(whisper, backend.device))
     })
 }
 

@@ -1,9 +1,12 @@
 //! One stream's policy over the shared network, and the seam at which tests put something else in its place.
 
-use super::models::{self, Lease, Request};
+use std::sync::Arc;
+
+use super::models::{self, Lease, Model, Request};
+use super::scheduler::{Due, Effort, Strain};
 use super::{EngineError, ModelKey};
 use crate::policy::{AlignAtt, Outcome, PolicySettings, Samples, SettingsError};
-use crate::whisper::{AlignmentHead, Cancel, Whisper, WhisperConfig, WhisperError};
+use crate::whisper::{AlignmentHead, Cancel, WhisperConfig};
 
 /// Brings what a worker needs to run passes. The network is one; tests have another.
 pub(super) trait Source: Send + 'static {
@@ -21,14 +24,16 @@ pub(super) trait Source: Send + 'static {
     ) -> Result<Self::Runner, EngineError>;
 }
 
-/// A stream's passes, one at a time. A sibling of AlignAtt, or a scheduler that steps many streams as one batch, is
-/// another implementation; the worker sees no difference.
+/// A stream's passes, one at a time. A sibling of AlignAtt is another implementation; the worker sees no difference.
 pub(super) trait Runner {
     /// Appends a chunk, samples in -1..1.
     fn insert(&mut self, chunk: &[f32]);
 
-    /// A pass over all that is held, or the decision to run none.
-    fn pass(&mut self, is_last: bool, cancel: &Cancel) -> Result<Heard, WhisperError>;
+    /// A pass over all that is held, or the decision to run none. `cancel` is heeded when this thread is unparked.
+    fn pass(&mut self, is_last: bool, due: Due, cancel: &Cancel) -> Result<Heard, EngineError>;
+
+    /// How the machine bears all streams of the model.
+    fn strain(&self) -> Strain;
 
     /// Forgets all and goes on at `position`.
     fn reset(&mut self, position: Samples);
@@ -39,8 +44,8 @@ pub(super) trait Runner {
 /// What came of a pass.
 pub(super) struct Heard {
     pub outcome: Outcome,
-    /// The network ran.
-    pub ran: bool,
+    /// What the network had to do for it; `None` if it did not run.
+    pub effort: Option<Effort>,
 }
 
 /// AlignAtt on Whisper.
@@ -50,18 +55,14 @@ pub(super) struct Network {
 }
 
 impl Source for Network {
-    type Model = Whisper;
+    type Model = Model;
     type Runner = Stream;
 
-    fn acquire(&self) -> std::io::Result<Request<Whisper>> {
+    fn acquire(&self) -> std::io::Result<Request<Model>> {
         models::acquire(&self.key)
     }
 
-    fn runner(
-        self,
-        model: Lease<Whisper>,
-        settings: PolicySettings,
-    ) -> Result<Stream, EngineError> {
+    fn runner(self, model: Lease<Model>, settings: PolicySettings) -> Result<Stream, EngineError> {
         let config = model.config();
         let heads = match self.heads {
             Some(heads) => check_heads(heads, config)?,
@@ -75,7 +76,7 @@ impl Source for Network {
         )?;
         Ok(Stream {
             policy,
-            heads,
+            heads: heads.into(),
             model,
         })
     }
@@ -104,8 +105,8 @@ fn check_heads(
 /// One stream: the policy's state and a share of the model.
 pub(super) struct Stream {
     policy: AlignAtt,
-    heads: Vec<AlignmentHead>,
-    model: Lease<Whisper>,
+    heads: Arc<[AlignmentHead]>,
+    model: Lease<Model>,
 }
 
 impl Runner for Stream {
@@ -113,21 +114,25 @@ impl Runner for Stream {
         self.policy.insert(chunk);
     }
 
-    fn pass(&mut self, is_last: bool, cancel: &Cancel) -> Result<Heard, WhisperError> {
+    fn pass(&mut self, is_last: bool, due: Due, cancel: &Cancel) -> Result<Heard, EngineError> {
         let mut pass = match self.policy.begin(is_last) {
             Ok(pass) => pass,
             Err(outcome) => {
                 return Ok(Heard {
                     outcome,
-                    ran: false,
+                    effort: None,
                 });
             }
         };
-        super::pass::run(&self.model, &self.heads, &mut pass, cancel)?;
+        let effort = super::pass::schedule(&self.model, &self.heads, &mut pass, due, cancel)?;
         Ok(Heard {
             outcome: self.policy.commit(pass),
-            ran: true,
+            effort: Some(effort),
         })
+    }
+
+    fn strain(&self) -> Strain {
+        self.model.scheduler().strain()
     }
 
     fn reset(&mut self, position: Samples) {

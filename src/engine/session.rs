@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::desk::Desk;
 use super::inbox::{Audio, Inbox};
 use super::runner::{Network, Source};
-use super::worker::{Piece, Start};
+use super::streams::Place;
+use super::worker::{Cut, Start};
 use super::{EngineError, Event, ModelKey, Stats, lock};
 use crate::policy::{PolicySettings, Samples};
-use crate::whisper::{AlignmentHead, FRAME};
+use crate::whisper::AlignmentHead;
 
 /// When passes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub struct SessionSettings {
     /// Overrides the model's own heads.
     pub alignment_heads: Option<Vec<AlignmentHead>>,
     pub pace: Pace,
+    /// Most streams on this model in the process, this one included; 0: no limit. One more is refused by
+    /// [`Session::open`].
+    pub max_streams: u32,
 }
 
 /// Why a call into a session returned without doing its work.
@@ -51,17 +55,43 @@ pub struct Session {
     desk: Arc<Desk>,
     give_up: Box<dyn Fn() + Send + Sync>,
     worker: Mutex<Option<JoinHandle<()>>>,
+    /// Among the streams of the model, until it is closed.
+    place: Mutex<Option<Arc<Place>>>,
 }
 
 impl Session {
     /// Checks the settings, starts the worker and asks for the model. Does not wait for it.
     pub fn open(settings: SessionSettings, listener: Listener) -> Result<Session, EngineError> {
+        let place = Place::take(&settings.model, settings.max_streams)?;
+        Session::open_at(Arc::new(place), settings, listener)
+    }
+
+    /// Opens a session that follows this one, which is to be closed then: together they count as one stream.
+    pub fn succeed(
+        &self,
+        settings: SessionSettings,
+        listener: Listener,
+    ) -> Result<Session, EngineError> {
+        let place = lock(&self.place).clone();
+        match place.filter(|place| place.is_on(&settings.model)) {
+            Some(place) => Session::open_at(place, settings, listener),
+            None => Session::open(settings, listener),
+        }
+    }
+
+    fn open_at(
+        place: Arc<Place>,
+        settings: SessionSettings,
+        listener: Listener,
+    ) -> Result<Session, EngineError> {
         settings.policy.check()?;
         let source = Network {
             key: settings.model,
             heads: settings.alignment_heads,
         };
-        Session::start(source, settings.pace, settings.policy, listener)
+        let session = Session::start(source, settings.pace, settings.policy, listener)?;
+        *lock(&session.place) = Some(place);
+        Ok(session)
     }
 
     pub(super) fn start<S: Source>(
@@ -72,20 +102,14 @@ impl Session {
     ) -> Result<Session, EngineError> {
         let chunk = settings.chunk_samples();
         let max = settings.audio_max_len_ms as usize * 16;
-        let piece = Piece {
-            limit: match pace {
-                Pace::Exact => max,
-                Pace::Live => max / 2,
-            },
-            len: (max / 4 / FRAME).max(1) * FRAME,
-        };
+        let cut = Cut { pace, chunk, max };
         let desk = Arc::new(Desk::new(Inbox::new(pace, chunk, max)));
         let request = Arc::new(source.acquire().map_err(EngineError::Thread)?);
         let start = Start {
             source,
             request: Arc::clone(&request),
             settings,
-            piece,
+            cut,
             desk: Arc::clone(&desk),
             listener,
         };
@@ -94,6 +118,7 @@ impl Session {
             desk,
             give_up: Box::new(move || request.give_up()),
             worker: Mutex::new(Some(worker)),
+            place: Mutex::default(),
         })
     }
 
@@ -133,6 +158,7 @@ impl Session {
     pub fn close(&self) {
         self.desk.close();
         (self.give_up)();
+        lock(&self.place).take();
         let gone = self.desk.wait_gone();
         let worker = lock(&self.worker).take();
         if let (true, Some(worker)) = (gone, worker) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::scheduler::Effort;
 use crate::policy::{Guards, Samples};
 use crate::whisper::SAMPLE_RATE;
 
@@ -12,8 +13,20 @@ pub struct Stats {
     /// Sessions that use the same model in this process.
     pub streams: u32,
     pub passes: u64,
+    /// Passes not run, because nothing could have come of them.
+    pub skipped: u64,
+    /// Live passes that ended after the next one was due.
+    pub late: u64,
     pub pass_time_p50: Duration,
     pub pass_time_p95: Duration,
+    /// The part of a pass's time in which the network ran for other streams.
+    pub waiting_p50: Duration,
+    pub waiting_p95: Duration,
+    /// Decoders, this stream's included, that a step of the network served on average; 0 before the first.
+    pub batch_mean: f64,
+    /// What is done at present so that the machine keeps up, 0 for nothing; and how often that was raised.
+    pub degradation: u32,
+    pub degradations: u64,
     /// From the arrival of a chunk's last sample to the delivery of the text its pass released.
     pub chunk_to_text_p50: Duration,
     pub chunk_to_text_p95: Duration,
@@ -34,14 +47,48 @@ const WINDOW: usize = 512;
 #[derive(Default)]
 pub(super) struct Meter {
     pub passes: u64,
+    pub skipped: u64,
+    pub late: u64,
+    pub steps: u64,
+    /// Decoders in those steps.
+    pub decoders: u64,
+    pub degradation: u32,
+    pub degradations: u64,
     pub guards: Guards,
     /// Stream position up to which passes are over.
     pub heard: Samples,
     pub pass_time: Window,
     pub chunk_to_text: Window,
+    pub waiting: Window,
 }
 
 impl Meter {
+    /// Adds a pass; `None`: it was not run.
+    pub fn pass(&mut self, took: Duration, effort: Option<Effort>) {
+        let Some(effort) = effort else {
+            self.skipped += 1;
+            return;
+        };
+        self.passes += 1;
+        self.late += u64::from(effort.late);
+        self.steps += u64::from(effort.steps);
+        self.decoders += u64::from(effort.decoders);
+        self.pass_time.add(took);
+        self.waiting.add(effort.waited);
+    }
+
+    pub fn degrade(&mut self, level: u32) {
+        self.degradations += u64::from(level > self.degradation);
+        self.degradation = level;
+    }
+
+    pub fn batch_mean(&self) -> f64 {
+        match self.steps {
+            0 => 0.0,
+            steps => self.decoders as f64 / steps as f64,
+        }
+    }
+
     /// Adds what the guards cut in one pass.
     pub fn add(&mut self, cut: &Guards) {
         let add = |total: &mut u32, n: u32| *total = total.saturating_add(n);

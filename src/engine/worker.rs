@@ -10,9 +10,11 @@ use super::desk::{Desk, Job};
 use super::inbox::Take;
 use super::models::{NoModel, Request};
 use super::runner::{Heard, Runner, Source};
-use super::{EngineError, Event, Listener, fault_text};
+use super::scheduler::{Due, Level, Strain};
+use super::stats::duration;
+use super::{Degradation, EngineError, Event, Listener, Pace, fault_text};
 use crate::policy::{Guards, Outcome, PolicySettings, Samples};
-use crate::whisper::{Cancel, WhisperError};
+use crate::whisper::{Cancel, FRAME};
 
 /// Longest text of an utterance kept for partials, in bytes; of a longer one the end is kept.
 const MAX_TEXT: usize = 64 * 1024;
@@ -22,18 +24,39 @@ pub(super) struct Start<S: Source> {
     pub source: S,
     pub request: Arc<Request<S::Model>>,
     pub settings: PolicySettings,
-    /// Longest run of samples given to the policy in one piece.
-    pub piece: Piece,
+    pub cut: Cut,
     pub desk: Arc<Desk>,
     pub listener: Listener,
 }
 
-/// When a chunk is too long to be taken in at once, and how long its pieces are then, in samples. The policy scrolls
-/// whole pieces out of its window: a chunk that nearly fills it would push out words not yet decided.
+/// Where passes are cut, in samples.
 #[derive(Clone, Copy)]
-pub(super) struct Piece {
-    pub limit: usize,
-    pub len: usize,
+pub(super) struct Cut {
+    pub pace: Pace,
+    /// Audio before each pass, if the machine keeps up.
+    pub chunk: usize,
+    /// The longest audio that a pass hears.
+    pub max: usize,
+}
+
+impl Cut {
+    /// Chunk of a stream that takes longer ones, so many times as long, to spare the machine.
+    fn longer(&self, times: usize) -> usize {
+        (self.chunk * times).min(self.max / 2).max(self.chunk)
+    }
+
+    /// Longest run of samples given to the policy in one piece, of a chunk of `samples`. The policy scrolls whole pieces
+    /// out of its window: a chunk that nearly fills it would push out words not yet decided.
+    fn piece(&self, samples: usize) -> usize {
+        let limit = match self.pace {
+            Pace::Exact => self.max,
+            Pace::Live => self.max / 2,
+        };
+        match samples > limit {
+            true => (self.max / 4 / FRAME).max(1) * FRAME,
+            false => samples.max(1),
+        }
+    }
 }
 
 impl<S: Source> Start<S> {
@@ -65,7 +88,7 @@ impl<S: Source> Start<S> {
             source,
             request,
             settings,
-            piece,
+            cut,
             desk,
             listener,
         } = self;
@@ -84,7 +107,9 @@ impl<S: Source> Start<S> {
         desk.say(None, &listener, Event::Loaded { took, shared });
         let worker = Worker {
             runner,
-            piece,
+            chunk: cut.chunk,
+            level: Level::None,
+            cut,
             desk,
             listener,
             holds: false,
@@ -98,7 +123,10 @@ impl<S: Source> Start<S> {
 
 struct Worker<R> {
     runner: R,
-    piece: Piece,
+    cut: Cut,
+    /// Audio before each pass at present, in samples.
+    chunk: usize,
+    level: Level,
     desk: Arc<Desk>,
     listener: Listener,
     /// Something was inserted since the stream was last fresh.
@@ -128,14 +156,14 @@ impl<R: Runner> Worker<R> {
                 } => match self.hear(take, epoch, &cancel) {
                     // Whoever cancelled has also asked for a reset, or for the end.
                     Err(_) if cancel.is_cancelled() => {}
-                    Err(error) => return Err(Arc::new(error).into()),
-                    Ok(()) => {}
+                    Err(error) => return Err(error),
+                    Ok(()) => self.follow(),
                 },
             }
         }
     }
 
-    fn hear(&mut self, take: Take, epoch: u64, cancel: &Cancel) -> Result<(), WhisperError> {
+    fn hear(&mut self, take: Take, epoch: u64, cancel: &Cancel) -> Result<(), EngineError> {
         match take {
             Take::Chunk {
                 samples,
@@ -167,12 +195,33 @@ impl<R: Runner> Worker<R> {
         Ok(())
     }
 
-    fn insert(&mut self, samples: &[f32]) {
-        let len = match samples.len() > self.piece.limit {
-            true => self.piece.len,
-            false => samples.len(),
+    /// Does what all streams of the model do to keep up, or no longer does it.
+    fn follow(&mut self) {
+        if self.cut.pace == Pace::Exact {
+            return;
+        }
+        let Strain { level, busy, late } = self.runner.strain();
+        if level == self.level {
+            return;
+        }
+        self.level = level;
+        self.chunk = self.cut.longer(level.chunks());
+        self.desk.cut_at(self.chunk);
+        self.desk
+            .measure(None, |meter| meter.degrade(level.number()));
+        let degradation = Degradation {
+            level: level.number(),
+            chunk: duration(self.chunk as u64),
+            shortened: false,
+            late,
+            busy,
         };
-        for piece in samples.chunks(len.max(1)) {
+        self.desk
+            .say(None, &self.listener, Event::Degraded(degradation));
+    }
+
+    fn insert(&mut self, samples: &[f32]) {
+        for piece in samples.chunks(self.cut.piece(samples.len())) {
             self.runner.insert(piece);
             self.holds = true;
         }
@@ -185,9 +234,16 @@ impl<R: Runner> Worker<R> {
         arrived: Option<Instant>,
         epoch: u64,
         cancel: &Cancel,
-    ) -> Result<(), WhisperError> {
+    ) -> Result<(), EngineError> {
         let begun = Instant::now();
-        let Heard { outcome, ran } = self.runner.pass(is_last, cancel)?;
+        let due = match self.cut.pace {
+            Pace::Exact => Due::Whenever,
+            Pace::Live => Due::By {
+                deadline: arrived.unwrap_or(begun) + duration(self.chunk as u64),
+                shortenable: false,
+            },
+        };
+        let Heard { outcome, effort } = self.runner.pass(is_last, due, cancel)?;
         let took = begun.elapsed();
         if is_last {
             self.holds = false;
@@ -195,13 +251,10 @@ impl<R: Runner> Worker<R> {
         let (released, guards) = (outcome.release.is_some(), outcome.guards);
         self.tell(outcome, is_last, end, epoch);
         let text_delay = arrived.filter(|_| released).map(|at| at.elapsed());
-        self.desk.measure(epoch, |meter| {
+        self.desk.measure(Some(epoch), |meter| {
             meter.heard = end;
             meter.add(&guards);
-            if ran {
-                meter.passes += 1;
-                meter.pass_time.add(took);
-            }
+            meter.pass(took, effort);
             if let Some(delay) = text_delay {
                 meter.chunk_to_text.add(delay);
             }

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use gstwhisperstream::engine::models::{self, Lease};
+use gstwhisperstream::engine::models::{self, Lease, Model};
 use gstwhisperstream::engine::{Event, Listener, ModelKey, Pace, Session, SessionSettings};
 use gstwhisperstream::policy::PolicySettings;
-use gstwhisperstream::whisper::{Backend, ModelSource, Whisper};
+use gstwhisperstream::whisper::{Backend, ModelSource};
 
 /// Longer than anything here should take, on a machine that has other things to do.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,6 +27,7 @@ pub fn settings(pace: Pace, language: &str) -> SessionSettings {
         },
         alignment_heads: None,
         pace,
+        max_streams: 0,
     }
 }
 
@@ -103,7 +104,7 @@ impl Ears {
 
 /// Keeps the bundled model in memory till the process ends, so that not every test loads it.
 pub fn keep_model() {
-    static KEEP: OnceLock<Lease<Whisper>> = OnceLock::new();
+    static KEEP: OnceLock<Lease<Model>> = OnceLock::new();
     KEEP.get_or_init(|| {
         let request = models::acquire(&demo()).unwrap();
         request.wait(&mut |_| {}).map_err(|_| "no model").unwrap()

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::models::{Cache, Lease, Request};
 use crate::engine::runner::{Heard, Runner, Source};
+use crate::engine::scheduler::{Due, Effort, Strain};
 use crate::engine::{EngineError, Event, Listener, ModelKey, Pace, Session, lock};
 use crate::policy::{Outcome, PolicySettings, Release, Samples, SettingsError, Word};
 use crate::whisper::{Backend, Cancel, ModelSource, WhisperError};
@@ -36,6 +37,10 @@ pub struct Strings {
     pub panic_in_passes: AtomicBool,
     /// Passes that say nothing.
     pub mute: AtomicBool,
+    /// When each pass was due.
+    pub dues: Mutex<Vec<Due>>,
+    /// How the machine bears it.
+    pub strain: Mutex<Strain>,
     pub loads_cancelled: AtomicU64,
     /// Overrides what the next passes bring, first first.
     pub outcomes: Mutex<Vec<Outcome>>,
@@ -125,11 +130,12 @@ impl Runner for FakeStream {
         self.sum += chunk.iter().copied().map(f64::from).sum::<f64>();
     }
 
-    fn pass(&mut self, is_last: bool, cancel: &Cancel) -> Result<Heard, WhisperError> {
+    fn pass(&mut self, is_last: bool, due: Due, cancel: &Cancel) -> Result<Heard, EngineError> {
         self.note(Call::Pass { is_last });
+        lock(&self.strings.dues).push(due);
         self.strings.held(&self.strings.hold_passes, cancel)?;
         if self.strings.fail_passes.load(Ordering::Relaxed) {
-            return Err(WhisperError::NoSuchPath("gone".into()));
+            return Err(WhisperError::NoSuchPath("gone".into()).into());
         }
         if self.strings.panic_in_passes.load(Ordering::Relaxed) {
             panic!("a fault in the pass");
@@ -141,7 +147,14 @@ impl Runner for FakeStream {
             outcomes.remove(0)
         };
         self.said = self.end;
-        Ok(Heard { outcome, ran: true })
+        Ok(Heard {
+            outcome,
+            effort: Some(Effort::default()),
+        })
+    }
+
+    fn strain(&self) -> Strain {
+        *lock(&self.strings.strain)
     }
 
     fn reset(&mut self, position: Samples) {
@@ -262,6 +275,10 @@ fn short(event: &Event) -> String {
         Event::Guarded(_) => "guarded".into(),
         Event::Refused(error) => format!("refused {error}"),
         Event::Dropped { start, samples } => format!("dropped {start}+{samples}"),
+        Event::Degraded(to) => format!(
+            "degraded {} chunk={:?} shortened={}",
+            to.level, to.chunk, to.shortened
+        ),
         Event::Failed(error) => format!("failed {error}"),
     }
 }

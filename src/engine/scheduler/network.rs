@@ -1,0 +1,97 @@
+//! What the scheduler drives: the network, or what a test puts in its place.
+
+use super::plan::Limits;
+use crate::whisper::{
+    self, AlignmentHead, Decoder, Device, Encoded, Encoding, Step, WINDOW_FRAMES, Whisper,
+    WhisperConfig, WhisperError,
+};
+
+/// Tokens for a decoder, as a pass asks for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub tokens: Vec<u32>,
+    /// As in [`Decoder::step`].
+    pub probe_row: Option<usize>,
+    /// On a decoder of their own, which is forgotten afterwards.
+    pub alone: bool,
+}
+
+/// A decoder and its tokens.
+pub struct Turn<'a, D> {
+    pub decoder: &'a mut D,
+    pub asked: &'a Asked,
+}
+
+pub trait Network: Send + Sync + 'static {
+    type Window: Send;
+    type Encoded: Send;
+    type Decoder: Send;
+
+    /// Takes each window a stage further.
+    fn advance(&self, windows: &mut [&mut Self::Window]) -> Result<(), WhisperError>;
+
+    /// What became of a window that is through, once.
+    fn encoded(&self, window: &mut Self::Window) -> Option<Self::Encoded>;
+
+    fn decoder(
+        &self,
+        encoded: &Self::Encoded,
+        heads: &[AlignmentHead],
+    ) -> Result<Self::Decoder, WhisperError>;
+
+    /// One step of each, in their order.
+    fn step(&self, turns: &mut [Turn<'_, Self::Decoder>]) -> Vec<Result<Step, WhisperError>>;
+}
+
+impl Network for Whisper {
+    type Window = Encoding;
+    type Encoded = Encoded;
+    type Decoder = Decoder;
+
+    fn advance(&self, windows: &mut [&mut Encoding]) -> Result<(), WhisperError> {
+        Whisper::advance(self, windows)
+    }
+
+    fn encoded(&self, window: &mut Encoding) -> Option<Encoded> {
+        window.take()
+    }
+
+    fn decoder(&self, encoded: &Encoded, heads: &[AlignmentHead]) -> Result<Decoder, WhisperError> {
+        Whisper::decoder(self, encoded, heads)
+    }
+
+    fn step(&self, turns: &mut [Turn<'_, Decoder>]) -> Vec<Result<Step, WhisperError>> {
+        let turns = turns.iter_mut().map(|turn| whisper::Turn {
+            decoder: turn.decoder,
+            tokens: &turn.asked.tokens,
+            probe_row: turn.asked.probe_row,
+        });
+        let mut turns: Vec<_> = turns.collect();
+        Whisper::step(self, &mut turns)
+    }
+}
+
+impl Limits {
+    /// For a model on a device. On a CPU one window fills all cores, and the cross keys and values of those in memory
+    /// (18 MB for tiny, 110 for small) are to stay within half a gigabyte; a GPU wants many at once and has room.
+    pub fn of(config: &WhisperConfig, device: Device) -> Limits {
+        let window = config.decoder_layers * 2 * WINDOW_FRAMES * config.d_model * size_of::<f32>();
+        let fit = |gigabytes: f64, most: usize| {
+            ((gigabytes * 1e9) as usize / window.max(1)).clamp(2, most)
+        };
+        match device {
+            Device::Cpu => Limits {
+                lanes: 1,
+                seats: fit(0.5, 8),
+                decoders: 16,
+                rows: 128,
+            },
+            Device::Cuda(_) => Limits {
+                lanes: 8,
+                seats: fit(8.0, 32),
+                decoders: 32,
+                rows: 1024,
+            },
+        }
+    }
+}
