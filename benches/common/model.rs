@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gstwhisperstream::engine::ModelKey;
-use gstwhisperstream::engine::models::{self, Lease};
+use gstwhisperstream::engine::models::{self, Lease, Model};
 use gstwhisperstream::whisper::{
     self, Backend, Cancel, Device, ModelSource, Whisper, WhisperError,
 };
@@ -45,7 +45,7 @@ pub fn load(source: &ModelSource, precision: Precision) -> Result<Arc<Whisper>, 
 }
 
 /// The bundled model as elements share it: in memory as long as the answer is held.
-pub fn demo(precision: Precision) -> Option<Lease<Whisper>> {
+pub fn demo(precision: Precision) -> Option<Lease<Model>> {
     let key = ModelKey {
         source: ModelSource::Demo,
         backend: backend(precision),

@@ -119,6 +119,11 @@ pub enum AudioCtx {
         nick = "auto"
     )]
     Auto,
+    #[enum_value(
+        name = "Overload: exact; auto while the machine cannot keep up with longer chunks either",
+        nick = "overload"
+    )]
+    Overload,
 }
 
 /// When passes over the audio run.

@@ -141,7 +141,7 @@ pub fn all() -> Vec<glib::ParamSpec> {
         ),
         choice(
             "audio-ctx",
-            "How much of the 30 seconds that the model hears is computed; auto does not go with compat=simulstreaming",
+            "How much of the 30 seconds that the model hears is computed; only exact goes with compat=simulstreaming",
             d.audio_ctx,
             Ready,
         ),

@@ -104,6 +104,7 @@ impl Settings {
             audio_ctx: match self.audio_ctx {
                 AudioCtx::Exact => policy::AudioCtx::Exact,
                 AudioCtx::Auto => policy::AudioCtx::Auto,
+                AudioCtx::Overload => policy::AudioCtx::Overload,
             },
             ..self.policy.clone()
         }

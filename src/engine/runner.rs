@@ -32,6 +32,9 @@ pub(super) trait Runner {
     /// A pass over all that is held, or the decision to run none. `cancel` is heeded when this thread is unparked.
     fn pass(&mut self, is_last: bool, due: Due, cancel: &Cancel) -> Result<Heard, EngineError>;
 
+    /// The machine cannot keep up, or can again.
+    fn shorten(&mut self, shorten: bool);
+
     /// How the machine bears all streams of the model.
     fn strain(&self) -> Strain;
 
@@ -129,6 +132,10 @@ impl Runner for Stream {
             outcome: self.policy.commit(pass),
             effort: Some(effort),
         })
+    }
+
+    fn shorten(&mut self, shorten: bool) {
+        self.policy.shorten(shorten);
     }
 
     fn strain(&self) -> Strain {

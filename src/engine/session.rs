@@ -10,7 +10,7 @@ use super::runner::{Network, Source};
 use super::streams::Place;
 use super::worker::{Cut, Start};
 use super::{EngineError, Event, ModelKey, Stats, lock};
-use crate::policy::{PolicySettings, Samples};
+use crate::policy::{AudioCtx, PolicySettings, Samples};
 use crate::whisper::AlignmentHead;
 
 /// When passes run.
@@ -102,7 +102,12 @@ impl Session {
     ) -> Result<Session, EngineError> {
         let chunk = settings.chunk_samples();
         let max = settings.audio_max_len_ms as usize * 16;
-        let cut = Cut { pace, chunk, max };
+        let cut = Cut {
+            pace,
+            chunk,
+            max,
+            shortenable: settings.audio_ctx == AudioCtx::Overload,
+        };
         let desk = Arc::new(Desk::new(Inbox::new(pace, chunk, max)));
         let request = Arc::new(source.acquire().map_err(EngineError::Thread)?);
         let start = Start {

@@ -37,6 +37,8 @@ pub(super) struct Cut {
     pub chunk: usize,
     /// The longest audio that a pass hears.
     pub max: usize,
+    /// Windows may be shortened to spare the machine.
+    pub shortenable: bool,
 }
 
 impl Cut {
@@ -207,12 +209,14 @@ impl<R: Runner> Worker<R> {
         self.level = level;
         self.chunk = self.cut.longer(level.chunks());
         self.desk.cut_at(self.chunk);
+        let shortened = self.cut.shortenable && level >= Level::Shortened;
+        self.runner.shorten(shortened);
         self.desk
             .measure(None, |meter| meter.degrade(level.number()));
         let degradation = Degradation {
             level: level.number(),
             chunk: duration(self.chunk as u64),
-            shortened: false,
+            shortened,
             late,
             busy,
         };
@@ -240,7 +244,7 @@ impl<R: Runner> Worker<R> {
             Pace::Exact => Due::Whenever,
             Pace::Live => Due::By {
                 deadline: arrived.unwrap_or(begun) + duration(self.chunk as u64),
-                shortenable: false,
+                shortenable: self.cut.shortenable,
             },
         };
         let Heard { outcome, effort } = self.runner.pass(is_last, due, cancel)?;

@@ -160,6 +160,8 @@ pub(super) struct Start {
     pub shared: Arc<Shared>,
     pub is_last: bool,
     pub stream_ends: bool,
+    /// The machine cannot keep up: see [`AudioCtx::Overload`].
+    pub shorten: bool,
     pub content: usize,
     pub mel: Arc<Vec<f32>>,
     pub context: Context,
@@ -173,8 +175,9 @@ pub(super) struct Start {
 impl Pass {
     pub(super) fn new(start: Start) -> Pass {
         let frames = match start.shared.settings.audio_ctx {
-            AudioCtx::Exact => WINDOW_FRAMES,
             AudioCtx::Auto => frames_for(start.content),
+            AudioCtx::Overload if start.shorten => frames_for(start.content),
+            AudioCtx::Exact | AudioCtx::Overload => WINDOW_FRAMES,
         };
         let retry = (frames < WINDOW_FRAMES).then(|| Box::new(start.clone()));
         Pass::over(start, frames, retry)

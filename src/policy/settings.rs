@@ -30,6 +30,8 @@ pub enum AudioCtx {
     Exact,
     /// The audio held and a margin; all of it, once more, where that led the network astray.
     Auto,
+    /// All of it; as `Auto` while the stream is told to be brief ([`super::AlignAtt::shorten`]).
+    Overload,
 }
 
 /// All of the policy's settings, in the units of the element's properties.
@@ -121,7 +123,7 @@ pub enum SettingsError {
     )]
     ThresholdTooLarge(u32),
     #[error(
-        "audio-ctx is auto, but compat=simulstreaming reproduces the reference, which always hears the whole window; set audio-ctx to exact or compat to none"
+        "audio-ctx is not exact, but compat=simulstreaming reproduces the reference, which always hears the whole window; set audio-ctx to exact or compat to none"
     )]
     InexactCompat,
     #[error(
@@ -162,7 +164,7 @@ impl PolicySettings {
         if self.frame_threshold >= 1500 {
             return Err(SettingsError::ThresholdTooLarge(self.frame_threshold));
         }
-        if self.is_compat() && self.audio_ctx == AudioCtx::Auto {
+        if self.is_compat() && self.audio_ctx != AudioCtx::Exact {
             return Err(SettingsError::InexactCompat);
         }
         Ok(())

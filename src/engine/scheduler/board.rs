@@ -285,6 +285,13 @@ impl<N: Network> Board<N> {
         }
     }
 
+    /// Passes that wait for a step.
+    #[cfg(test)]
+    pub fn asked(&self) -> usize {
+        let asked = |entry: &&Entry<N>| entry.asked.is_some();
+        self.entries.values().filter(asked).count()
+    }
+
     fn put(&mut self, id: Id, work: Work<N>, now: Instant) -> Remains<N> {
         match self.entries.get_mut(&id) {
             Some(entry) => {

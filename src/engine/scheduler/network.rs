@@ -1,10 +1,15 @@
 //! What the scheduler drives: the network, or what a test puts in its place.
 
+use std::time::Duration;
+
 use super::plan::Limits;
 use crate::whisper::{
     self, AlignmentHead, Decoder, Device, Encoded, Encoding, Step, WINDOW_FRAMES, Whisper,
     WhisperConfig, WhisperError,
 };
+
+/// To choose the next tokens takes some hundred microseconds, unless the machine has other things to do.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Tokens for a decoder, as a pass asks for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,12 +90,14 @@ impl Limits {
                 seats: fit(0.5, 8),
                 decoders: 16,
                 rows: 128,
+                patience: PATIENCE,
             },
             Device::Cuda(_) => Limits {
                 lanes: 8,
                 seats: fit(8.0, 32),
                 decoders: 32,
                 rows: 1024,
+                patience: PATIENCE,
             },
         }
     }

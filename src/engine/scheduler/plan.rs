@@ -12,9 +12,6 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a step waits for a decoder whose next tokens are being chosen, which takes far less.
-const THINKING_PATIENCE: Duration = Duration::from_millis(5);
-
 /// Number of a sequence; grows with time.
 pub type Id = u64;
 
@@ -29,6 +26,8 @@ pub struct Limits {
     pub decoders: usize,
     /// Tokens in one step, unless the first decoder alone has more.
     pub rows: usize,
+    /// How long a step waits for a decoder whose next tokens are being chosen, which takes far less.
+    pub patience: Duration,
 }
 
 impl Limits {
@@ -97,7 +96,7 @@ pub fn next(all: &[Seen], rules: &Rules, now: Instant) -> Next {
         .filter(|seen| match seen.stand {
             Stand::Window(_) => false,
             Stand::Step(_) => true,
-            Stand::Thinking(since) => now.saturating_duration_since(since) < THINKING_PATIENCE,
+            Stand::Thinking(since) => now.saturating_duration_since(since) < rules.limits.patience,
         })
         .collect();
     match (windows.first(), decoding.first()) {
@@ -155,7 +154,7 @@ fn encode(windows: &[&Seen], limits: &Limits) -> Next {
 /// A step of all that wait for one, once nobody is about to.
 fn step(decoding: &[&Seen], limits: &Limits, now: Instant) -> Next {
     let thinking = decoding.iter().filter_map(|seen| match seen.stand {
-        Stand::Thinking(since) => Some((since + THINKING_PATIENCE).saturating_duration_since(now)),
+        Stand::Thinking(since) => Some((since + limits.patience).saturating_duration_since(now)),
         _ => None,
     });
     if let Some(patience) = thinking.min() {

@@ -22,6 +22,7 @@ pub enum Call {
     Pass { is_last: bool },
     Reset(Samples),
     Update(String),
+    Shorten(bool),
 }
 
 /// The strings that a test pulls.
@@ -151,6 +152,10 @@ impl Runner for FakeStream {
             outcome,
             effort: Some(Effort::default()),
         })
+    }
+
+    fn shorten(&mut self, shorten: bool) {
+        self.note(Call::Shorten(shorten));
     }
 
     fn strain(&self) -> Strain {

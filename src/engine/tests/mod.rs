@@ -3,5 +3,6 @@
 mod events;
 mod fake;
 mod loading;
+mod overload;
 mod pace;
 mod stopping;

@@ -45,6 +45,8 @@ pub struct AlignAtt {
     /// Where the last pass stopped hearing, when it ended with nothing left to say.
     settled: Option<Samples>,
     last_partial: Vec<(String, u32)>,
+    /// The machine cannot keep up.
+    shorten: bool,
 }
 
 impl AlignAtt {
@@ -77,6 +79,7 @@ impl AlignAtt {
             told_until: 0,
             settled: None,
             last_partial: Vec::new(),
+            shorten: false,
             shared,
         };
         stream.refresh_all();
@@ -108,6 +111,11 @@ impl AlignAtt {
         }
         self.upcoming = Some(next);
         Ok(())
+    }
+
+    /// The machine cannot keep up, or can again: what [`AudioCtx::Overload`](super::AudioCtx::Overload) is for.
+    pub fn shorten(&mut self, shorten: bool) {
+        self.shorten = shorten;
     }
 
     /// Appends a chunk (samples in -1..1) and scrolls what no longer fits. One call a chunk: passes follow chunk edges.
@@ -206,6 +214,7 @@ impl AlignAtt {
             shared: Arc::clone(&self.shared),
             is_last: last,
             stream_ends,
+            shorten: self.shorten,
             content: self.audio.content_frames(),
             mel: Arc::new(self.audio.window()),
             context: self.context.clone(),
