@@ -132,7 +132,7 @@ fn an_idle_session_does_not_wake_up() {
     let switches = || -> Vec<String> {
         let ours = threads()
             .into_iter()
-            .filter(|(name, _)| name == "whisperstream");
+            .filter(|(name, _)| name.starts_with("whisper"));
         ours.flat_map(|(_, id)| {
             let status = std::fs::read_to_string(format!("/proc/self/task/{id}/status"));
             let lines = status.unwrap_or_default();

@@ -159,3 +159,36 @@ pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gs
         .field("guards", guards)
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overload_says_what_is_done_and_why_and_when_it_is_over() {
+        gst::init().unwrap();
+        let of = |level, shortened| {
+            let degradation = Degradation {
+                level,
+                chunk: Duration::from_millis(2_000),
+                shortened,
+                late: 0.625,
+                busy: 1.0,
+            };
+            overload(gst::Structure::builder("overload"), &degradation)
+        };
+        let text =
+            |structure: &gst::Structure, field: &str| structure.get::<String>(field).unwrap();
+        let worst = of(3, true);
+        assert_eq!(worst.get::<u32>("level"), Ok(3));
+        assert_eq!(worst.get::<u64>("chunk"), Ok(2_000_000_000));
+        assert_eq!(text(&worst, "audio-ctx"), "auto");
+        let reason = text(&worst, "reason");
+        for part in ["63 %", "100 %", "2000 ms", "only the audio held"] {
+            assert!(reason.contains(part), "{reason}");
+        }
+        let over = of(0, false);
+        assert_eq!(text(&over, "audio-ctx"), "exact");
+        assert!(text(&over, "reason").contains("keeps up"));
+    }
+}

@@ -5,12 +5,18 @@
 //! ```text
 //! Session ── push, drain, flush, close ──> Desk (one mutex: inbox, epoch, meter) <── next job ── Worker ──> Listener
 //!                                                                                                  │
-//!                                                          models (one load a key) ── Lease ──> Runner (policy + network)
+//!                            models (one load a key) ── Lease ──> Model (network, Scheduler) <── Runner (policy)
 //! ```
 //!
-//! **Locks.** A session has one mutex, its desk's. Nobody holds it while running the network, waiting for a model, or
-//! calling a listener; it is always taken last, so it has no order with the caller's own locks. The model cache has its
-//! own two (see [`models`]), never held together with a desk's.
+//! **Threads.** A worker for each session, which waits, thinks (the policy) and tells; a driver for each model, which alone
+//! runs the network, for all its sessions (see [`scheduler`]); a loader while a model loads. Arithmetic runs on the
+//! process's thread pool. None of them polls.
+//!
+//! **Locks.** A session has one mutex, its desk's. Nobody holds it while running the network, waiting for a model or an
+//! answer, or calling a listener; it is always taken last, so it has no order with the caller's own locks. A scheduler
+//! has one for its board, the model cache two (see [`models`]), the count of streams one; none is held together with a
+//! desk's. Who waits for an answer sleeps without any lock, parked: the scheduler unparks it, and so does the desk when
+//! the pass is cancelled.
 
 mod desk;
 mod inbox;
