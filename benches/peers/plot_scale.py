@@ -38,6 +38,7 @@ def main(source, target):
     lag.yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20]))
     lag.yaxis.set_major_formatter(ScalarFormatter())
     lag.yaxis.set_minor_locator(FixedLocator([]))
+    lag.set_ylim(bottom=0.4)
     lag.set_ylabel("seconds from a word's end to its text")
     cpu.set_ylabel("of one core for one call, %")
     cpu.set_ylim(bottom=0)

@@ -6,19 +6,17 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod memory;
+mod trial;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser;
-use common::live::{self, Settings};
-use common::model::demo;
+use common::live;
 use common::peer::{python, root};
 use common::precision::Precision;
-use common::score::Score;
-use common::telephone;
-use common::usage::own_memory;
+use trial::Point;
 
 #[derive(Parser)]
 struct Options {
@@ -31,6 +29,9 @@ struct Options {
     /// Where the plot goes; the figures lie beside it as .csv. Needs `benches/peers.sh`.
     #[arg(long, default_value = "target/scale.png")]
     plot: PathBuf,
+    /// Play one curve at one number of calls (for the bench itself).
+    #[arg(long, num_args = 2, hide = true)]
+    trial: Vec<usize>,
     /// Only what a stream of tiny takes.
     #[arg(long)]
     memory_only: bool,
@@ -40,6 +41,7 @@ struct Options {
 }
 
 /// One line of the plot.
+#[derive(Clone, Copy)]
 struct Curve {
     precision: Precision,
     audio_ctx: &'static str,
@@ -60,6 +62,11 @@ const CURVES: [Curve; 2] = [
 fn main() {
     let options = Options::parse();
     live::init();
+    if let [curve, calls] = options.trial[..] {
+        let point = trial::play(CURVES[curve % CURVES.len()], calls, options.seconds);
+        println!("{}", serde_json::to_string(&point).expect("numbers"));
+        return;
+    }
     if !options.memory_only {
         let plot = root().join(&options.plot);
         let csv = plot.with_extension("csv");
@@ -73,7 +80,7 @@ fn main() {
 fn scale(options: &Options) -> String {
     println!(
         "{} threads, whisper-nano, calls of {} s with two legs, half a leg silent; lag: from a word's true end to its arrival; cpu of a \
-         call: share of one core; memory of a call: what the process has grown by, shared out",
+         call: share of one core; memory of a call: what the process has grown by since the model was loaded, shared out",
         rayon::current_num_threads(),
         options.seconds
     );
@@ -84,44 +91,16 @@ fn scale(options: &Options) -> String {
     let mut csv = String::from(
         "settings,calls,lag_p50_s,lag_p95_s,word_errors_percent,cpu_share,cpu_of_a_call,memory_of_a_call_mb,dropped_s\n",
     );
-    for curve in CURVES {
-        if curve.precision != Precision::F32 && !live::has_property("precision") {
-            continue;
-        }
-        let settings: Settings = vec![
-            ("precision", curve.precision.name().into()),
-            ("audio-ctx", curve.audio_ctx.into()),
-            ("unit", "word".into()),
-        ];
-        let _model = demo(curve.precision).expect("the demo model");
-        let before = own_memory();
+    for (number, curve) in CURVES.into_iter().enumerate() {
         let name = format!("{}, audio-ctx {}", curve.precision, curve.audio_ctx);
         let doubled = std::iter::successors(Some(1), |calls| Some(calls * 2));
         for calls in doubled.take_while(|calls| *calls <= options.most) {
-            let legs = telephone::legs(2 * calls, options.seconds);
-            let outcome = live::play(&legs, &settings);
-            for error in &outcome.errors {
-                println!("    {error}");
-            }
-            let mut score = Score::default();
-            for (leg, said) in legs.iter().zip(&outcome.said) {
-                score.add(&leg.truth, said);
-            }
-            let (p50, p95) = score.lag();
-            let cpu = outcome.cpu / outcome.wall;
-            let share = cpu / rayon::current_num_threads() as f64;
-            let (of_a_call, memory) =
-                (cpu / calls as f64, (outcome.memory - before) / calls as f64);
-            let (errors, dropped) = (score.word_errors(), outcome.dropped);
-            println!(
-                "{name:20} {calls:>5} {p50:>7.2} s {p95:>7.2} s {errors:>6.1} % {:>6.0} % {:>8.1} % {memory:>11.1} MB {dropped:>6.1} s",
-                100.0 * share,
-                100.0 * of_a_call,
-            );
-            let _ = writeln!(
-                csv,
-                "\"{name}\",{calls},{p50:.3},{p95:.3},{errors:.2},{share:.4},{of_a_call:.4},{memory:.2},{dropped:.2}"
-            );
+            let Some(point) = Point::of_a_process(number, calls, options.seconds) else {
+                println!("{name:20} {calls:>5} not to be had");
+                break;
+            };
+            point.print(&name);
+            let _ = writeln!(csv, "\"{name}\",{}", point.csv());
         }
     }
     csv
