@@ -9,6 +9,7 @@ use super::decoding::{Decoder, Step, Turn};
 use super::encoder::Encoder;
 use super::encoding::{Encoded, Encoding, Window};
 use super::graph::Graph;
+use super::kernels::on_pool;
 use super::load::{self, Loaded, Target};
 use super::{
     AlignmentHead, Cancel, MelFilters, Tokenizer, WINDOW_MEL_FRAMES, WhisperConfig, WhisperError,
@@ -233,7 +234,9 @@ impl Whisper {
     /// on a GPU all the way, those of one length together.
     pub fn advance(&self, batch: &mut [&mut Encoding]) -> Result<(), WhisperError> {
         match &self.network {
-            Network::Kernels(kernels) => batch.iter_mut().try_for_each(|e| e.advance(kernels)),
+            Network::Kernels(kernels) => {
+                on_pool(|| batch.iter_mut().try_for_each(|e| e.advance(kernels)))
+            }
             Network::Graph(graph) => super::encoding::advance_together(graph, batch),
         }
     }
@@ -254,6 +257,9 @@ impl Whisper {
     /// One step of several decoders of this model, reading the weights once. Each gets the bits it would get alone,
     /// and its own error.
     pub fn step(&self, turns: &mut [Turn<'_>]) -> Vec<Result<Step, WhisperError>> {
-        super::decoding::step(self, turns)
+        match &self.network {
+            Network::Kernels(_) => on_pool(|| super::decoding::step(self, turns)),
+            Network::Graph(_) => super::decoding::step(self, turns),
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::math::{self, Steps, ToBytes, ToHalves};
+use super::pool::on_pool;
 use super::scratch;
 use super::simd::{Kernel, Simd, Tier, dispatch_words};
 use super::tile::{self, Bytes, Halves, Single, View};
@@ -113,7 +114,11 @@ impl<'a> Rows<'a> {
 
 impl Packed {
     /// `w` is `[outputs, inputs]`; `bias` one for each output, or empty for none.
-    pub fn new(format: Format, w: &[f32], inputs: usize, mut bias: Vec<f32>) -> Packed {
+    pub fn new(format: Format, w: &[f32], inputs: usize, bias: Vec<f32>) -> Packed {
+        on_pool(|| Packed::pack(format, w, inputs, bias))
+    }
+
+    fn pack(format: Format, w: &[f32], inputs: usize, mut bias: Vec<f32>) -> Packed {
         let outputs = w.len() / inputs;
         let words = inputs.div_ceil(format.per_word());
         let padded = outputs.next_multiple_of(PANEL);

@@ -10,6 +10,7 @@ mod attend;
 mod cache;
 mod linear;
 mod math;
+mod pool;
 mod probe;
 mod scratch;
 mod simd;
@@ -20,6 +21,7 @@ mod tile;
 pub use attend::{BASE_2, Query, attend};
 pub use cache::KeyValues;
 pub use linear::{Finish, Format, Packed, Rows};
+pub use pool::on_pool;
 pub use probe::fastest;
 pub use simd::Tier;
 
