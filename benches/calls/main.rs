@@ -1,6 +1,6 @@
 //! How many live calls one machine bears, beside the reference's way on the same calls.
 //!
-//!     cargo bench --bench calls -- [--seconds S] [--only NAME] [--no-reference]
+//!     cargo bench --bench calls -- [--precision f32,int8] [--seconds S] [--only NAME] [--no-reference]
 //!
 //! A call has two legs, each a stream. The largest number of legs is searched at which the 95th percentile of word lag
 //! stays within a second of what it is with one call on an idle machine.
@@ -12,11 +12,15 @@ mod reference;
 mod search;
 
 use clap::Parser;
+use common::precision::Precision;
 use reference::Reference;
 use search::{Found, Trial};
 
 #[derive(Parser)]
 struct Options {
+    /// Precisions, comma-separated.
+    #[arg(long, value_delimiter = ',', default_value = "f32,int8", value_parser = |s: &str| Precision::named(s).ok_or("f32, bf16 or int8"))]
+    precision: Vec<Precision>,
     /// Length of a call.
     #[arg(long, default_value_t = 30.0)]
     seconds: f64,
@@ -76,7 +80,11 @@ fn main() {
     if !options.no_reference {
         rows.extend(Reference::rows(options.seconds, options.chunk));
     }
-    rows.extend(ours::rows(options.seconds, options.chunk));
+    rows.extend(ours::rows(
+        &options.precision,
+        options.seconds,
+        options.chunk,
+    ));
     // The reference's most legs, ungated and gated: its rows come first.
     let mut reference = [None, None];
     for mut row in rows {

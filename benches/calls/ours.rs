@@ -9,7 +9,7 @@ use crate::common::telephone;
 use crate::search::Trial;
 
 /// The reference's decisions, which know no gate; then our own, by precision and audio-ctx.
-pub fn rows(seconds: f64, chunk: u32) -> Vec<Row> {
+pub fn rows(precisions: &[Precision], seconds: f64, chunk: u32) -> Vec<Row> {
     let mut rows = vec![row(
         "ours, reference's decisions, f32",
         false,
@@ -18,20 +18,13 @@ pub fn rows(seconds: f64, chunk: u32) -> Vec<Row> {
         seconds,
         chunk,
     )];
-    let contexts: &[&str] = match live::has_property("audio-ctx") {
-        true => &["exact", "auto"],
-        false => &["exact"],
-    };
-    for precision in Precision::ALL {
-        if precision != Precision::F32 && !live::has_property("precision") {
-            continue;
-        }
-        for context in contexts {
+    for &precision in precisions {
+        for context in ["exact", "auto"] {
             rows.push(row(
                 &format!("ours, {precision}, audio-ctx {context}"),
                 true,
                 precision,
-                vec![("audio-ctx", (*context).into()), ("unit", "word".into())],
+                vec![("audio-ctx", context.into()), ("unit", "word".into())],
                 seconds,
                 chunk,
             ));
@@ -81,6 +74,7 @@ fn play(legs: usize, settings: &Settings, seconds: f64) -> Option<Trial> {
         score,
         cpu: outcome.cpu / outcome.wall / cores,
         memory: outcome.memory,
+        degradations: outcome.degradations,
         whole: outcome.dropped == 0.0 && outcome.errors.is_empty(),
     })
 }

@@ -96,6 +96,7 @@ impl Reference {
             score,
             cpu: number("cpu")? / number("wall")? / cores,
             memory: number("memory")?,
+            degradations: 0,
             whole,
         })
     }

@@ -13,6 +13,8 @@ pub struct Trial {
     pub cpu: f64,
     /// MB.
     pub memory: f64,
+    /// How often a stream was told to make do with less.
+    pub degradations: u64,
     /// Nothing was dropped, refused or cut off.
     pub whole: bool,
 }
@@ -26,7 +28,7 @@ pub struct Found {
 /// Legs of one call.
 const CALL: usize = 2;
 
-/// By doubling and bisecting, to one part in sixteen. `None`: not even one call can be run.
+/// By growing by half and bisecting, to one part in sixteen. `None`: not even one call can be run.
 pub fn most(
     run: &mut dyn FnMut(usize) -> Option<Trial>,
     most: usize,
@@ -37,11 +39,12 @@ pub fn most(
         if verbose {
             let (p50, p95) = trial.score.lag();
             println!(
-                "    {legs} legs: lag {p50:.2} / {p95:.2} s, {:.1} % errors of {} words, cpu {:.0} %, {:.0} MB{}",
+                "    {legs} legs: lag {p50:.2} / {p95:.2} s, {:.1} % errors of {} words, cpu {:.0} %, {:.0} MB, {} times degraded{}",
                 trial.score.word_errors(),
                 trial.score.words,
                 100.0 * trial.cpu,
                 trial.memory,
+                trial.degradations,
                 if trial.whole { "" } else { ", audio lost" }
             );
         }
@@ -63,7 +66,7 @@ pub fn most(
         let low = good.as_ref().map_or(0, |trial| trial.legs);
         legs = match bad {
             None if low >= most => break,
-            None => (2 * low).min(most),
+            None => (low + low.div_ceil(2)).min(most),
             Some(high) if high - low <= (low / 16).max(1) => break,
             Some(high) => (low + high) / 2,
         };

@@ -17,7 +17,7 @@ const SPREAD: f64 = 0.5;
 /// How long the last words may take once all is fed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Properties of the element, by name; those that it does not have are skipped.
+/// Properties of the element, by name.
 pub type Settings = Vec<(&'static str, String)>;
 
 /// What came of it.
@@ -32,6 +32,8 @@ pub struct Outcome {
     /// Audio that was not heard, in seconds.
     pub dropped: f64,
     pub passes: u64,
+    /// How often a stream was told to make do with less (longer chunks, shorter windows), of the stream told most often.
+    pub degradations: u64,
     /// What went wrong, in the element's words.
     pub errors: Vec<String>,
 }
@@ -53,13 +55,6 @@ struct Heard {
     /// Text as it came, and when.
     text: Vec<(String, Instant)>,
     ended: bool,
-}
-
-/// Whether the element has this property (yet).
-pub fn has_property(name: &str) -> bool {
-    init();
-    let element = gst::ElementFactory::make("whisperstream").build();
-    element.expect("the element").has_property(name)
 }
 
 pub fn init() {
@@ -99,6 +94,7 @@ pub fn play(legs: &[Leg], settings: &Settings) -> Outcome {
         memory,
         dropped: 0.0,
         passes: 0,
+        degradations: 0,
         errors: Vec::new(),
     };
     for line in lines {
@@ -160,9 +156,7 @@ impl Line {
         let element = element.expect("the element");
         element.set_property_from_str("language", leg.language);
         for (name, value) in settings {
-            if element.has_property(name) {
-                element.set_property_from_str(name, value);
-            }
+            element.set_property_from_str(name, value);
         }
         let caps = gst::Caps::builder("audio/x-raw")
             .field("format", "S16LE")
@@ -257,9 +251,10 @@ impl Line {
     }
 
     fn close(self, began: Instant, outcome: &mut Outcome) {
-        let ns = |name| self.stat::<u64>(name).unwrap_or(0);
-        outcome.dropped += ns("dropped") as f64 / 1e9;
-        outcome.passes += ns("passes");
+        let stat = |name| self.stat::<u64>(name).unwrap_or(0);
+        outcome.dropped += stat("dropped") as f64 / 1e9;
+        outcome.passes += stat("passes");
+        outcome.degradations = outcome.degradations.max(stat("degradations"));
         let bus = self.pipeline.bus().expect("a pipeline has a bus");
         while let Some(message) = bus.pop() {
             if let gst::MessageView::Error(error) = message.view() {

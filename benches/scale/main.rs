@@ -80,16 +80,25 @@ fn main() {
 fn scale(options: &Options) -> String {
     println!(
         "{} threads, whisper-nano, calls of {} s with two legs, half a leg silent; lag: from a word's true end to its arrival; cpu of a \
-         call: share of one core; memory of a call: what the process has grown by since the model was loaded, shared out",
+         call: share of one core; memory of a call: what the process has grown by since the model was loaded, shared out; degraded: times that a stream was told to make do with less",
         rayon::current_num_threads(),
         options.seconds
     );
     println!(
-        "{:20} {:>5} {:>9} {:>9} {:>8} {:>8} {:>10} {:>14} {:>8}",
-        "", "calls", "lag p50", "lag p95", "errors", "cpu", "of a call", "memory of it", "dropped"
+        "{:20} {:>5} {:>9} {:>9} {:>8} {:>8} {:>10} {:>14} {:>8} {:>8}",
+        "",
+        "calls",
+        "lag p50",
+        "lag p95",
+        "errors",
+        "cpu",
+        "of a call",
+        "memory of it",
+        "dropped",
+        "degraded"
     );
     let mut csv = String::from(
-        "settings,calls,lag_p50_s,lag_p95_s,word_errors_percent,cpu_share,cpu_of_a_call,memory_of_a_call_mb,dropped_s\n",
+        "settings,calls,lag_p50_s,lag_p95_s,word_errors_percent,cpu_share,cpu_of_a_call,memory_of_a_call_mb,dropped_s,degradations\n",
     );
     for (number, curve) in CURVES.into_iter().enumerate() {
         let name = format!("{}, audio-ctx {}", curve.precision, curve.audio_ctx);

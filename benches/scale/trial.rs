@@ -27,6 +27,8 @@ pub struct Point {
     memory_of_a_call: f64,
     /// Seconds of audio.
     dropped: f64,
+    /// Times that a stream was told to make do with less.
+    degradations: u64,
 }
 
 impl Point {
@@ -45,7 +47,7 @@ impl Point {
 
     pub fn print(&self, name: &str) {
         println!(
-            "{name:20} {:>5} {:>7.2} s {:>7.2} s {:>6.1} % {:>6.0} % {:>8.1} % {:>11.1} MB {:>6.1} s",
+            "{name:20} {:>5} {:>7.2} s {:>7.2} s {:>6.1} % {:>6.0} % {:>8.1} % {:>11.1} MB {:>6.1} s {:>8}",
             self.calls,
             self.lag_p50,
             self.lag_p95,
@@ -54,12 +56,13 @@ impl Point {
             100.0 * self.cpu_of_a_call,
             self.memory_of_a_call,
             self.dropped,
+            self.degradations,
         );
     }
 
     pub fn csv(&self) -> String {
         format!(
-            "{},{:.3},{:.3},{:.2},{:.4},{:.4},{:.2},{:.2}",
+            "{},{:.3},{:.3},{:.2},{:.4},{:.4},{:.2},{:.2},{}",
             self.calls,
             self.lag_p50,
             self.lag_p95,
@@ -67,7 +70,8 @@ impl Point {
             self.cpu_share,
             self.cpu_of_a_call,
             self.memory_of_a_call,
-            self.dropped
+            self.dropped,
+            self.degradations
         )
     }
 }
@@ -100,5 +104,6 @@ pub fn play(curve: Curve, calls: usize, seconds: f64) -> Point {
         cpu_of_a_call: cpu / calls as f64,
         memory_of_a_call: (outcome.memory - before) / calls as f64,
         dropped: outcome.dropped,
+        degradations: outcome.degradations,
     }
 }
