@@ -11,6 +11,17 @@
 //! Four rooms, and arrows only downward: [`element`] (GStreamer) → [`engine`] (threads, sharing)
 //! → [`policy`] (what may be said when) → [`whisper`] (the network).
 
+// Nothing that audio, a file, a property or a peer can reach may bring the process down.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod element;
 pub mod engine;
 pub mod policy;
