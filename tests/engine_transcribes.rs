@@ -137,6 +137,24 @@ fn partials_carry_the_utterance_so_far() {
 }
 
 #[test]
+fn a_stream_s_memory_is_small_and_stays() {
+    keep_model();
+    let mut settings = settings(Pace::Exact, "fr");
+    settings.policy.min_chunk_ms = 4_000;
+    let (session, _ears) = open(settings);
+    let samples = audio::samples("fr-long.wav");
+    let memory: Vec<u64> = (0..3)
+        .map(|_| {
+            session.push(&samples).unwrap();
+            session.stats().memory
+        })
+        .collect();
+    assert!(memory[0] > 500_000, "{memory:?}: it holds audio");
+    assert!(memory[2] < 20_000_000, "{memory:?}");
+    assert!(memory[2] < memory[1] + 100_000, "{memory:?}: it grows");
+}
+
+#[test]
 fn wrong_settings_are_refused_before_anything_starts() {
     let mut wrong = settings(Pace::Exact, "klingon");
     let refused =

@@ -157,6 +157,7 @@ pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gs
         .field("dropped", ns(stats.dropped))
         .field("clamped", clamped)
         .field("guards", guards)
+        .field("memory", stats.memory)
         .build()
 }
 

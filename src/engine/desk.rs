@@ -250,6 +250,7 @@ impl Desk {
             backlog: duration(state.inbox.backlog()),
             dropped: duration(state.inbox.dropped()),
             guards: meter.guards,
+            memory: (state.inbox.bytes() + meter.bytes) as u64,
             ..Stats::default()
         };
         drop(state);

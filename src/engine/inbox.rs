@@ -125,6 +125,12 @@ impl Inbox {
         self.queue.len() as u64
     }
 
+    /// Memory held.
+    pub(super) fn bytes(&self) -> usize {
+        self.queue.capacity() * size_of::<i16>()
+            + self.arrivals.capacity() * size_of::<(Samples, Instant)>()
+    }
+
     /// Samples dropped since the stream began.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped

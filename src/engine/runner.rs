@@ -38,6 +38,9 @@ pub(super) trait Runner {
     /// How the machine bears all streams of the model.
     fn strain(&self) -> Strain;
 
+    /// Memory held between two passes.
+    fn bytes(&self) -> usize;
+
     /// Forgets all and goes on at `position`.
     fn reset(&mut self, position: Samples);
 
@@ -140,6 +143,10 @@ impl Runner for Stream {
 
     fn strain(&self) -> Strain {
         self.model.scheduler().strain()
+    }
+
+    fn bytes(&self) -> usize {
+        self.policy.bytes()
     }
 
     fn reset(&mut self, position: Samples) {

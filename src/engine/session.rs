@@ -151,15 +151,16 @@ impl Session {
     }
 
     /// Forgets all audio and text not yet delivered and accepts audio again; positions go on from where they were.
-    /// Waits until the worker has left the cancelled pass (one layer's time); a listener call that is under way it
-    /// grants 50 ms. No other call for what was before the flush comes after it.
+    /// Waits until the worker has left the cancelled pass (it does so at once, whatever the network is doing); a listener
+    /// call that is under way it grants 50 ms. No other call for what was before the flush comes after it.
     pub fn flush_end(&self) {
         self.desk.flush_end();
     }
 
-    /// Cancels, releases everyone and joins the worker. Idempotent, from any thread; at most one layer's time, and at
-    /// most a second when a listener call is stuck: then the worker ends on its own as soon as that call returns, and
-    /// calls no listener any more. A load under way is left to others or cancelled.
+    /// Cancels, releases everyone and joins the worker. Idempotent, from any thread; the last session of a model takes
+    /// one layer's time at most, and any session at most a second when a listener call is stuck: then the worker ends on
+    /// its own as soon as that call returns, and calls no listener any more. A load under way is left to others or
+    /// cancelled.
     pub fn close(&self) {
         self.desk.close();
         (self.give_up)();

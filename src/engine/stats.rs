@@ -38,6 +38,8 @@ pub struct Stats {
     pub dropped: Duration,
     /// Totals of what the guards cut.
     pub guards: Guards,
+    /// Bytes that the stream holds between two passes: audio, log-mel, tokens, text.
+    pub memory: u64,
 }
 
 /// Most passes the percentiles look back on.
@@ -55,6 +57,8 @@ pub(super) struct Meter {
     pub degradation: u32,
     pub degradations: u64,
     pub guards: Guards,
+    /// Memory that the policy holds.
+    pub bytes: usize,
     /// Stream position up to which passes are over.
     pub heard: Samples,
     pub pass_time: Window,

@@ -255,8 +255,10 @@ impl<R: Runner> Worker<R> {
         let (released, guards) = (outcome.release.is_some(), outcome.guards);
         self.tell(outcome, is_last, end, epoch);
         let text_delay = arrived.filter(|_| released).map(|at| at.elapsed());
+        let bytes = self.runner.bytes();
         self.desk.measure(Some(epoch), |meter| {
             meter.heard = end;
+            meter.bytes = bytes;
             meter.add(&guards);
             meter.pass(took, effort);
             if let Some(delay) = text_delay {

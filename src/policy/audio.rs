@@ -89,6 +89,11 @@ impl Audio {
         self.end
     }
 
+    /// Memory held.
+    pub fn bytes(&self) -> usize {
+        self.mel.bytes()
+    }
+
     /// Encoder frames that hold audio.
     pub fn content_frames(&self) -> usize {
         self.mel.content_frames()

@@ -23,6 +23,11 @@ impl Context {
         self.text.push_str(text);
     }
 
+    /// Memory held.
+    pub fn bytes(&self) -> usize {
+        self.text.capacity()
+    }
+
     /// Tokens behind `<|startofprev|>`; none when there is no text.
     pub fn tokens(&self, tokenizer: &Tokenizer) -> Vec<u32> {
         if self.text.is_empty() {

@@ -141,6 +141,11 @@ impl LogMel {
         self.len() == 0
     }
 
+    /// Memory held.
+    pub fn bytes(&self) -> usize {
+        (self.samples.capacity() + self.rows.capacity()) * size_of::<f32>()
+    }
+
     /// The samples held, oldest first.
     pub fn samples(&self) -> &[f32] {
         &self.samples

@@ -10,7 +10,7 @@ use super::network::{Asked, Network};
 use super::plan::{self, Id, Limits, Next, Rules, Seen, Stand};
 use super::{Due, Effort};
 use crate::engine::EngineError;
-use crate::whisper::{AlignmentHead, Step};
+use crate::whisper::{AlignmentHead, Step, WhisperError};
 
 /// A pass without a deadline stands in the queue as if it were due so long after it came: live calls go first, but
 /// where they leave no room for ever, it has its turn all the same.
@@ -133,6 +133,7 @@ impl<N: Network> Board<N> {
         let answer = self.entries.get_mut(&id).and_then(|e| e.answer.take());
         match (answer, &self.fault) {
             (None, Some(fault)) => Some(Err(EngineError::Fault(fault.clone()))),
+            (None, None) if self.closed => Some(Err(WhisperError::Cancelled.into())),
             (answer, _) => answer,
         }
     }

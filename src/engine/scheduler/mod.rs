@@ -116,7 +116,7 @@ impl<N: Network> Scheduler<N> {
 
 impl<N: Network> Drop for Scheduler<N> {
     fn drop(&mut self) {
-        lock(&self.shared.board).closed = true;
+        lock(&self.shared.board).shut(None);
         self.shared.work.notify_one();
         if let Some(thread) = lock(&self.thread).take() {
             // A panic was caught inside.

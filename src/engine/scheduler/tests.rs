@@ -425,12 +425,12 @@ fn a_late_pass_is_counted_as_late() {
 #[test]
 fn dropped_it_ends_its_thread_and_lets_the_network_go() {
     let bench = Bench::halting();
-    let sequence = bench.exact("a");
+    let orphan = worker(bench.exact("a"), 1, &Cancel::default());
     assert_eq!(bench.halted(), "encode a");
     let network = Arc::downgrade(&bench.scheduler.network);
     drop(bench);
     assert!(network.upgrade().is_none());
-    drop(sequence);
+    assert!(is_cancelled(orphan), "nobody waits for what will not come");
 }
 
 #[test]

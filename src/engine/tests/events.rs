@@ -175,6 +175,7 @@ fn the_figures_count() {
     assert_eq!(stats.lag, Duration::from_millis(25));
     assert_eq!(stats.backlog, Duration::from_millis(25));
     assert!(stats.chunk_to_text_p95.is_zero(), "no text, no delay");
+    assert!(stats.memory > 1_000_000, "the policy's and the inbox's");
     session.drain().unwrap();
     let stats = session.stats();
     assert!(stats.chunk_to_text_p50 >= stats.pass_time_p50, "{stats:?}");

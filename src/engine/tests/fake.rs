@@ -162,6 +162,10 @@ impl Runner for FakeStream {
         *lock(&self.strings.strain)
     }
 
+    fn bytes(&self) -> usize {
+        1_000_000
+    }
+
     fn reset(&mut self, position: Samples) {
         self.note(Call::Reset(position));
         (self.said, self.end, self.sum) = (position, position, 0.0);

@@ -182,6 +182,12 @@ impl AlignAtt {
         self.refresh_all();
     }
 
+    /// Memory held between two passes, in what can grow: audio, log-mel, tokens, text.
+    pub fn bytes(&self) -> usize {
+        let tokens: usize = self.committed.iter().map(Vec::capacity).sum();
+        self.audio.bytes() + self.context.bytes() + tokens * size_of::<TimedToken>()
+    }
+
     /// The decided tokens of a pass, less the last word if that is to be dropped.
     fn kept(&self, pass: &Pass, timed: impl Fn(&Pass, &Decoded) -> TimedToken) -> Vec<TimedToken> {
         let mut tokens: Vec<TimedToken> = pass
