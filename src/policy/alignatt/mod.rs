@@ -42,8 +42,8 @@ pub struct AlignAtt {
     /// Whether the running utterance has released words, and where the last one ended.
     told: bool,
     told_until: Samples,
-    /// Where the last pass stopped hearing, when it ended with nothing left to say.
-    settled: Option<Samples>,
+    /// Where the first sound begins of which no pass has told all there is to tell.
+    news: Option<Samples>,
     last_partial: Vec<(String, u32)>,
     /// The machine cannot keep up.
     shorten: bool,
@@ -77,7 +77,7 @@ impl AlignAtt {
             speech_last: None,
             told: false,
             told_until: 0,
-            settled: None,
+            news: None,
             last_partial: Vec::new(),
             shorten: false,
             shared,
@@ -127,6 +127,7 @@ impl AlignAtt {
             self.speech += voiced.samples;
             self.speech_first = self.speech_first.or(voiced.first);
             self.speech_last = voiced.last.or(self.speech_last);
+            self.news = self.news.or(voiced.first);
         }
         let mut dropped = None;
         while let Some(samples) = self.audio.pop_beyond(self.shared.settings.window_samples()) {
@@ -250,7 +251,7 @@ impl AlignAtt {
         self.speech_first = None;
         self.speech_last = None;
         self.told = false;
-        self.settled = None;
+        self.news = None;
         self.last_partial.clear();
     }
 

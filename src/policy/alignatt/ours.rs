@@ -17,6 +17,8 @@ const LONG_UTTERANCE: Samples = SAMPLE_RATE as Samples * 5;
 const BREATH: Samples = SAMPLE_RATE as Samples / 5;
 /// Quiet this short still belongs to the last word: it is not heard again in front of the next utterance.
 const WORD_TAIL: Samples = SAMPLE_RATE as Samples / 10;
+/// A word's onset may lie this far in front of the first sound that stands out of the noise.
+const ONSET: Samples = SAMPLE_RATE as Samples / 10;
 /// The context survives a pause shorter than this.
 const CONTEXT_PAUSE: Samples = SAMPLE_RATE as Samples * 5;
 /// A pause of this length makes us listen for the language again.
@@ -44,20 +46,11 @@ impl AlignAtt {
                 ..Outcome::default()
             });
         }
-        if !ends_utterance
-            && self
-                .settled
-                .is_some_and(|heard| heard >= speech_last + 8000)
-        {
-            let guards = Guards {
-                quiet: 1,
-                ..Guards::default()
-            };
-            return Err(Outcome {
-                quiet_until: self.quiet_until(),
-                guards,
-                ..Outcome::default()
-            });
+        match self.news {
+            None if ends_utterance => return Err(self.end_without_pass(is_last)),
+            None => return Err(self.run_none()),
+            Some(first) if !ends_utterance && self.is_too_new(first) => return Err(self.run_none()),
+            Some(_) => {}
         }
         if !self.told && self.committed.is_empty() {
             self.start_utterance();
@@ -99,6 +92,49 @@ impl AlignAtt {
         }
     }
 
+    /// Whether sound from `first` on is so close to the end of the audio that no token of it would be believed.
+    fn is_too_new(&self, first: Samples) -> bool {
+        let settings = &self.shared.settings;
+        let threshold = Samples::from(settings.frame_threshold) * FRAME as Samples;
+        // A partial shows what is not believed yet.
+        !settings.interim && first.saturating_sub(ONSET) + threshold >= self.audio.end()
+    }
+
+    /// No pass is worth its cost now.
+    fn run_none(&self) -> Outcome {
+        let open = self.audio.start().max(self.told_until);
+        Outcome {
+            quiet_until: self.words.held_since().map_or(open, |held| held.min(open)),
+            guards: Guards {
+                quiet: 1,
+                ..Guards::default()
+            },
+            ..Outcome::default()
+        }
+    }
+
+    /// The utterance is over, and the pass before had told all of it.
+    fn end_without_pass(&mut self, stream_ends: bool) -> Outcome {
+        let behind = Behind {
+            next: None,
+            all: true,
+            sound_end: &|from, limit| self.loudness.sound_end(from, limit),
+        };
+        let tokenizer = &self.shared.tokenizer;
+        let release = self.words.take(&[], &behind, tokenizer, self.language);
+        if let Some(release) = &release {
+            self.told = true;
+            self.told_until = release.end;
+        }
+        let outcome = Outcome {
+            release,
+            utterance_end: self.told,
+            ..self.run_none()
+        };
+        self.finish_utterance(!stream_ends);
+        outcome
+    }
+
     /// Before the first pass of an utterance: what does the pause before it mean?
     pub(super) fn start_utterance(&mut self) {
         let pause = self
@@ -131,7 +167,9 @@ impl AlignAtt {
             .words
             .take(&tokens, &behind, &self.shared.tokenizer, self.language);
         self.committed.push(tokens);
-        self.settled = (pass.stop == Some(Stop::EndOfText)).then_some(self.audio.end());
+        if self.has_told_all(&pass) {
+            self.news = None;
+        }
         if let Some(release) = &release {
             self.told = true;
             self.told_until = release.end;
@@ -150,6 +188,15 @@ impl AlignAtt {
             self.finish_utterance(!pass.stream_ends);
         }
         outcome
+    }
+
+    /// Whether a pass over the same sound with more silence behind it would have nothing to add: the text was at its end,
+    /// and the sound so long over that no word was cut.
+    fn has_told_all(&self, pass: &Pass) -> bool {
+        let sound_end = self.speech_last.unwrap_or_default();
+        pass.stop == Some(Stop::EndOfText)
+            && self.audio.end() >= sound_end + BREATH
+            && !self.shared.settings.truncate_last_word
     }
 
     pub(super) fn learn_language(&mut self, found: Option<Heard>) -> Option<Detected> {
