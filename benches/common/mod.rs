@@ -1,6 +1,7 @@
 //! What the benchmarks share.
 #![allow(dead_code)]
 
+pub mod align;
 pub mod live;
 pub mod machine;
 pub mod median;

@@ -1,6 +1,8 @@
 //! Word errors, word-time errors and lag against the truth. The rules are those of the published scorer: case and
 //! `.,?!;:` do not count, a word cut between passes is one word, times count for the words that are right.
 
+use super::align::align;
+
 /// A word as it was released, in seconds; `heard` is the audio fed when it came.
 #[derive(Clone, Debug)]
 pub struct Said {
@@ -113,37 +115,4 @@ fn join_fragments(said: &[Said]) -> Vec<Said> {
         !word.text.is_empty()
     });
     joined
-}
-
-/// Levenshtein distance and the pairs of equal words on one best path.
-fn align(truth: &[String], said: &[String]) -> (usize, Vec<(usize, usize)>) {
-    let (n, m) = (truth.len(), said.len());
-    let mut d = vec![vec![0usize; m + 1]; n + 1];
-    for (i, row) in d.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    d[0] = (0..=m).collect();
-    for i in 1..=n {
-        for j in 1..=m {
-            let change = usize::from(truth[i - 1] != said[j - 1]);
-            d[i][j] = (d[i - 1][j] + 1)
-                .min(d[i][j - 1] + 1)
-                .min(d[i - 1][j - 1] + change);
-        }
-    }
-    let (mut i, mut j, mut pairs) = (n, m, Vec::new());
-    while i > 0 && j > 0 {
-        let equal = truth[i - 1] == said[j - 1];
-        if d[i][j] == d[i - 1][j - 1] + usize::from(!equal) {
-            if equal {
-                pairs.push((i - 1, j - 1));
-            }
-            (i, j) = (i - 1, j - 1);
-        } else if d[i][j] == d[i - 1][j] + 1 {
-            i -= 1;
-        } else {
-            j -= 1;
-        }
-    }
-    (d[n][m], pairs)
 }
