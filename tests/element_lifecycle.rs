@@ -78,6 +78,28 @@ fn fifty_starts_and_stops_load_one_model_and_leave_no_thread() {
 }
 
 #[test]
+fn each_precision_is_a_model_of_its_own_and_f32_is_what_auto_means() {
+    let _alone = alone();
+    let loads = models::loads();
+    let precisions = [("auto", "f32"), ("f32", "f32"), ("bf16", "bf16")];
+    let benches = precisions.map(|(asked, runs)| {
+        let bench = Bench::new()
+            .set("language", "fr")
+            .set_str("precision", asked);
+        let bench = bench.set_str("audio-ctx", "auto").play();
+        wait("the model", || is_loaded(&bench.element));
+        assert_eq!(stats(&bench.element).get::<&str>("precision"), Ok(runs));
+        bench
+    });
+    assert_eq!(models::loads() - loads, 2);
+    for bench in &benches {
+        bench.speak(&samples("fr-court"), ms(0));
+        bench.eos();
+        assert_eq!(bench.record.text(), "allô");
+    }
+}
+
+#[test]
 fn two_elements_share_one_model() {
     let _alone = alone();
     let loads = models::loads();

@@ -220,6 +220,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(not(feature = "cuda"))]
     fn cuda_is_refused_with_the_remedy() {
         let settings = Settings {
             device: "cuda:1".into(),
@@ -227,8 +228,22 @@ mod tests {
         };
         let refusal = settings.session(engine::Pace::Exact).unwrap_err();
         let refusal = refusal.to_string();
+        for part in ["\"cuda:1\"", "--features cuda", "driver", "\"cpu\""] {
+            assert!(refusal.contains(part), "{refusal}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn int8_is_for_the_cpu() {
+        let settings = Settings {
+            device: "cuda:0".into(),
+            precision: Precision::Int8,
+            ..Settings::default()
+        };
+        let refusal = settings.arithmetic().unwrap_err().to_string();
         assert!(
-            refusal.contains("\"cuda:1\"") && refusal.contains("\"cpu\""),
+            refusal.contains("int8") && refusal.contains("f16"),
             "{refusal}"
         );
     }
