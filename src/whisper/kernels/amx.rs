@@ -8,7 +8,7 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::sync::OnceLock;
 
-use super::tile::View;
+use super::view::View;
 
 /// Rows and columns of one step: two tiles each way, so that each tile loaded serves two products.
 pub const SIDE: usize = 32;

@@ -4,11 +4,13 @@
 use rayon::prelude::*;
 
 use super::cache::{KeyValues, PANEL};
-use super::linear::{Format, Rows};
+use super::format::Format;
 use super::math::{self, ToHalves};
+use super::rows::Rows;
 use super::scratch;
 use super::simd::{Kernel, Simd, Tier, dispatch_words};
-use super::tile::{self, Halves, Single, View};
+use super::tile::{self, Halves, Single};
+use super::view::View;
 
 /// Most queries of one task.
 const BLOCK: usize = 64;

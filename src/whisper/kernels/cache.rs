@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::linear::{Format, Rows};
+use super::format::Format;
 use super::math::ToHalves;
+use super::rows::Rows;
 use super::scratch;
 use super::simd::dispatch;
 

@@ -5,11 +5,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::format::{Format, signed, step, word};
 use super::math::{self, Steps, ToBytes, ToHalves};
 use super::pool::on_pool;
+use super::rows::Rows;
 use super::scratch;
 use super::simd::{Kernel, Simd, Tier, dispatch_words};
-use super::tile::{self, Bytes, Halves, Single, View};
+use super::tile::{self, Bytes, Halves, Single};
+use super::view::View;
 
 /// Outputs of one panel.
 const PANEL: usize = 64;
@@ -19,28 +22,6 @@ const DEPTH: usize = 256;
 const FEW_ROWS: usize = 48;
 /// Words of weights that are worth a thread's waking.
 const PARALLEL: usize = 1 << 15;
-
-/// How numbers are kept for products.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// f32.
-    Single,
-    /// bf16, summed in f32.
-    Halves,
-    /// Signed bytes, a scale for each output; inputs are bytes between each row's least and greatest value.
-    Bytes,
-}
-
-impl Format {
-    /// Inputs in one word of 32 bits.
-    fn per_word(self) -> usize {
-        match self {
-            Format::Single => 1,
-            Format::Halves => 2,
-            Format::Bytes => 4,
-        }
-    }
-}
 
 /// The weights of `x Wᵀ + b`.
 pub struct Packed {
@@ -67,49 +48,6 @@ pub enum Finish<'a> {
     Gelu,
     /// `+ b + residual`, `[rows, outputs]`.
     Add(&'a [f32]),
-}
-
-/// Input rows that may overlap (a convolution's do).
-#[derive(Clone, Copy)]
-pub struct Rows<'a> {
-    pub values: &'a [f32],
-    /// Values from one row to the next.
-    pub stride: usize,
-    pub count: usize,
-}
-
-impl<'a> Rows<'a> {
-    /// `values` as rows that follow each other without gaps.
-    pub fn new(values: &'a [f32], width: usize) -> Rows<'a> {
-        Rows {
-            values,
-            stride: width,
-            count: values.len() / width.max(1),
-        }
-    }
-
-    /// The same rows from column `first` on.
-    pub fn columns(&self, first: usize) -> Rows<'a> {
-        Rows {
-            values: self.values.get(first..).unwrap_or_default(),
-            ..*self
-        }
-    }
-
-    /// `count` of the rows.
-    pub fn rows(&self, first: usize, count: usize) -> Rows<'a> {
-        Rows {
-            values: self.values.get(first * self.stride..).unwrap_or_default(),
-            count,
-            ..*self
-        }
-    }
-
-    /// `len` values of row `i`.
-    pub fn part(&self, i: usize, first: usize, len: usize) -> &'a [f32] {
-        let start = i * self.stride + first;
-        self.values.get(start..start + len).unwrap_or_default()
-    }
 }
 
 impl Packed {
@@ -283,42 +221,6 @@ impl Packed {
                 dispatch_words(tier, ToHalves { from, to });
                 Steps::default()
             }
-        }
-    }
-}
-
-/// What one step of a row of weights in -127..=127 is worth; 1 for a row of zeros.
-fn step(row: &[f32]) -> f32 {
-    let most = row.iter().fold(0f32, |most, x| most.max(x.abs()));
-    if most > 0.0 && most.is_finite() {
-        most / 127.0
-    } else {
-        1.0
-    }
-}
-
-fn signed(x: f32, step: f32) -> i8 {
-    (x / step).round_ties_even().clamp(-127.0, 127.0) as i8
-}
-
-/// One word of weights.
-fn word(format: Format, values: &[f32], step: f32) -> u32 {
-    match format {
-        Format::Single => values.first().map_or(0, |x| x.to_bits()),
-        Format::Halves => {
-            let mut halves = [0u16; 2];
-            for (to, &x) in halves.iter_mut().zip(values) {
-                *to = half::bf16::from_f32(x).to_bits();
-            }
-            let [a, b] = halves.map(u16::to_ne_bytes);
-            u32::from_ne_bytes([a[0], a[1], b[0], b[1]])
-        }
-        Format::Bytes => {
-            let mut bytes = [0u8; 4];
-            for (to, &x) in bytes.iter_mut().zip(values) {
-                *to = signed(x, step) as u8;
-            }
-            u32::from_ne_bytes(bytes)
         }
     }
 }

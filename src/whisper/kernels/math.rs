@@ -111,14 +111,9 @@ impl Kernel for LayerNorm<'_> {
 /// A score low enough to vanish, high enough to subtract from.
 const NOTHING: f32 = -1e30;
 
-/// Turns a row of scores, padded to a multiple of 16, into e^(score - max): zeros behind the first
-/// `seen` values. Returns 1 / sum.
-///
-/// # Safety
-/// As [`Simd`]'s.
+/// The greatest of the first `seen` values, in every lane; those behind become [`NOTHING`].
 #[inline(always)]
-pub unsafe fn softmax<S: Simd>(row: &mut [f32], seen: usize) -> f32 {
-    let seen = seen.min(row.len());
+unsafe fn greatest<S: Simd>(row: &mut [f32], seen: usize) -> S {
     if let Some(unseen) = row.get_mut(seen..) {
         unseen.fill(NOTHING);
     }
@@ -128,7 +123,21 @@ pub unsafe fn softmax<S: Simd>(row: &mut [f32], seen: usize) -> f32 {
         for x in row.chunks_exact(S::LANES) {
             max = max.max(S::load(x.as_ptr()));
         }
-        let max = S::splat(max.max_lane());
+        S::splat(max.max_lane())
+    }
+}
+
+/// Turns a row of scores, padded to a multiple of 16, into e^(score - max): zeros behind the first
+/// `seen` values. Returns 1 / sum.
+///
+/// # Safety
+/// As [`Simd`]'s.
+#[inline(always)]
+pub unsafe fn softmax<S: Simd>(row: &mut [f32], seen: usize) -> f32 {
+    let seen = seen.min(row.len());
+    // SAFETY: the caller's; every chunk holds LANES values.
+    unsafe {
+        let max = greatest::<S>(row, seen);
         let mut sum = S::splat(0.0);
         for x in row.chunks_exact_mut(S::LANES) {
             let y = exp(S::load(x.as_ptr()).sub(max));
@@ -156,16 +165,9 @@ pub unsafe fn softmax_halves<S: Simd>(
     keep: bool,
 ) -> f32 {
     let seen = seen.min(row.len());
-    if let Some(unseen) = row.get_mut(seen..) {
-        unseen.fill(NOTHING);
-    }
-    // SAFETY: every chunk holds LANES values.
+    // SAFETY: the caller's; every chunk holds LANES values.
     unsafe {
-        let mut max = S::splat(NOTHING);
-        for x in row.chunks_exact(S::LANES) {
-            max = max.max(S::load(x.as_ptr()));
-        }
-        let max = S::splat(max.max_lane());
+        let max = greatest::<S>(row, seen);
         let mut sum = S::splat(0.0);
         for (i, x) in row.chunks_exact_mut(S::LANES).enumerate() {
             let y = exp2(S::load(x.as_ptr()).sub(max));

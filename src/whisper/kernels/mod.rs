@@ -8,21 +8,26 @@
 mod amx;
 mod attend;
 mod cache;
+mod format;
 mod linear;
 mod math;
 mod pool;
 mod probe;
+mod rows;
 mod scratch;
 mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod view;
 
 pub use attend::{BASE_2, Query, attend};
 pub use cache::KeyValues;
-pub use linear::{Finish, Format, Packed, Rows};
+pub use format::Format;
+pub use linear::{Finish, Packed};
 pub use pool::on_pool;
 pub use probe::fastest;
+pub use rows::Rows;
 pub use simd::Tier;
 
 use rayon::prelude::*;

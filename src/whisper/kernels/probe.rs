@@ -5,9 +5,10 @@ use std::hint::black_box;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use super::linear::Format;
+use super::format::Format;
 use super::simd::{Kernel, Simd, Tier, dispatch_words};
-use super::tile::{self, Bytes, Halves, Single, View};
+use super::tile::{self, Bytes, Halves, Single};
+use super::view::View;
 
 /// Environment variable that names a tier to use instead of the fastest: for tests, and for when this goes wrong.
 const OVERRIDE: &str = "WHISPERSTREAM_CPU";

@@ -1,6 +1,5 @@
 //! Every tier against plain f64 arithmetic, on random shapes.
 
-use super::linear::Rows;
 use super::math::{Steps, ToBytes, ToHalves};
 use super::simd::{Kernel, Simd, dispatch_words};
 use super::*;

@@ -6,6 +6,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::simd::{Kernel, Simd};
+use super::view::View;
 
 /// Rows of a register tile. With 4 vectors a row: 24 accumulators of AVX-512's 32 registers; with 2, 12 of 16.
 const ROWS: usize = 6;
@@ -58,34 +59,6 @@ impl Arithmetic for Bytes {
 
     #[cfg(target_arch = "x86_64")]
     const STEP: Option<Step> = Some(amx::bytes);
-}
-
-/// A matrix of words in memory that is walked by rows.
-#[derive(Clone, Copy)]
-pub struct View<P> {
-    pub start: P,
-    /// Words from one row to the next.
-    pub stride: usize,
-}
-
-impl View<*const f32> {
-    /// # Safety
-    /// The place must lie in the matrix, or just behind it.
-    #[inline(always)]
-    pub unsafe fn from(self, row: usize, column: usize) -> Self {
-        let start = unsafe { self.start.add(row * self.stride + column) };
-        View { start, ..self }
-    }
-}
-
-impl View<*mut f32> {
-    /// # Safety
-    /// The place must lie in the matrix, or just behind it.
-    #[inline(always)]
-    pub unsafe fn from(self, row: usize, column: usize) -> Self {
-        let start = unsafe { self.start.add(row * self.stride + column) };
-        View { start, ..self }
-    }
 }
 
 /// `c (+)= a b` for `a` `[rows, k]`, `b` `[k, columns]`, `c` `[rows, columns]`; `columns` is a multiple of 16.
