@@ -75,7 +75,7 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
     let ids = |name| integers(&golden_file, name).into_iter().map(|id| id as u32);
     let prompt: Vec<u32> = ids("prompt").collect();
     let mut decoder = whisper.decoder(&encoded, &heads).unwrap();
-    let mut step = decoder.step(&whisper, &prompt, Some(0)).unwrap();
+    let mut step = decoder.step(whisper, &prompt, Some(0)).unwrap();
     close(
         &format!("{golden} prompt logits"),
         &step.logits,
@@ -93,7 +93,7 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
     let continuation = fed.strip_prefix(&prompt[..]).unwrap();
     for &token in continuation {
         assert_eq!(argmax(&step.logits), token, "{golden}: another token");
-        step = decoder.step(&whisper, &[token], None).unwrap();
+        step = decoder.step(whisper, &[token], None).unwrap();
     }
     assert_eq!(argmax(&step.logits), last, "{golden}: another last token");
     close(
@@ -109,7 +109,7 @@ fn check(whisper: &Arc<Whisper>, golden: &str) {
 
     // The same tokens in one step: the cache changes nothing but rounding.
     let mut decoder = whisper.decoder(&encoded, &heads).unwrap();
-    let step = decoder.step(&whisper, fed, Some(prompt.len() - 1)).unwrap();
+    let step = decoder.step(whisper, fed, Some(prompt.len() - 1)).unwrap();
     close(
         &format!("{golden} at once"),
         &step.logits,

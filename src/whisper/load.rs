@@ -102,12 +102,13 @@ pub fn load(
     };
     let mut weights = Weights::new(&files.shards, format, cancel, &mut on_weights)?;
     let network = match target.runner {
-        Runner::Kernels(_) => Network::Kernels(Kernels {
+        Runner::Kernels(_) => Network::Kernels(Box::new(Kernels {
             encoder: Encoder::load(&mut weights, &config)?,
             decoder: TextDecoder::load(&mut weights, &config)?,
-        }),
+        })),
         Runner::Graph(device, dtype) => {
-            Network::Graph(Graph::load(&mut weights, &config, device, dtype)?)
+            let graph = Graph::load(&mut weights, &config, device, dtype)?;
+            Network::Graph(Box::new(graph))
         }
     };
     config.shape.trained_positions = match &network {

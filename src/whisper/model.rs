@@ -127,9 +127,9 @@ pub struct Whisper {
 /// The weights, and what computes with them.
 pub(super) enum Network {
     /// Our kernels, on the CPU.
-    Kernels(Kernels),
+    Kernels(Box<Kernels>),
     /// candle's, on a GPU.
-    Graph(Graph),
+    Graph(Box<Graph>),
 }
 
 pub(super) struct Kernels {
