@@ -13,8 +13,9 @@ mod search;
 
 use clap::Parser;
 use common::precision::Precision;
+use common::trial::{Plan, Trial};
 use reference::Reference;
-use search::{Found, Trial};
+use search::Found;
 
 #[derive(Parser)]
 struct Options {
@@ -39,6 +40,9 @@ struct Options {
     /// No more legs than this.
     #[arg(long, default_value_t = 256)]
     most: usize,
+    /// Play one trial (for the bench itself).
+    #[arg(long, hide = true)]
+    trial: Option<String>,
     /// Given by cargo; of no meaning here.
     #[arg(long, hide = true)]
     bench: bool,
@@ -54,6 +58,9 @@ struct Row {
 
 fn main() {
     let options = Options::parse();
+    if let Some(plan) = &options.trial {
+        return Plan::play_and_tell(plan);
+    }
     println!(
         "{} threads, whisper-nano, calls of {} s, half a leg silent, chunks of {} ms; a call: two legs, each a stream; lag: from a word's \
          true end to its arrival, p50 / p95; at: the most legs whose p95 stays within 1 s of one call alone; x: as many as \
@@ -114,11 +121,11 @@ fn report(name: &str, found: &Found, [every, gated]: [String; 2]) {
         "{name:34} {:>6} {:>6.1} {:>13} {:>13} {:>6.1} % {:>7.1} % {:>5.0} % {:>5.0} MB {every:>13} {gated:>7}",
         found.legs,
         found.legs as f64 / 2.0,
-        lag(found.alone.score.lag()),
-        lag(found.at.score.lag()),
-        found.alone.score.word_errors(),
-        found.at.score.word_errors(),
-        100.0 * found.at.cpu,
+        lag(found.alone.lag),
+        lag(found.at.lag),
+        found.alone.errors,
+        found.at.errors,
+        100.0 * found.at.cores / rayon::current_num_threads() as f64,
         found.at.memory,
     );
 }

@@ -17,7 +17,7 @@ use crate::common::precision::Precision;
 use crate::common::score::{Said, Score};
 use crate::common::telephone;
 use crate::common::trace::{Chunk, Decisions, trace};
-use crate::search::Trial;
+use crate::common::trial::Trial;
 
 pub struct Reference {
     peer: Peer,
@@ -90,12 +90,16 @@ impl Reference {
             let said = delivered(trace, finished.as_array()?, &mut whole);
             score.add(&leg.truth, &said);
         }
-        let cores = rayon::current_num_threads() as f64;
+        let memory = number("memory")?;
         Some(Trial {
             legs: count,
-            score,
-            cpu: number("cpu")? / number("wall")? / cores,
-            memory: number("memory")?,
+            words: score.words,
+            errors: score.word_errors(),
+            lag: score.lag(),
+            cores: number("cpu")? / number("wall")?,
+            memory,
+            grown: f64::NAN,
+            dropped: 0.0,
             degradations: 0,
             whole,
         })

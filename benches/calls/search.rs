@@ -1,23 +1,9 @@
 //! The most legs at which words still come in time.
 
-use crate::common::score::Score;
+use crate::common::trial::Trial;
 
 /// Seconds of lag that many legs may add.
 const MARGIN: f64 = 1.0;
-
-/// So many legs at once.
-pub struct Trial {
-    pub legs: usize,
-    pub score: Score,
-    /// Share of all cores.
-    pub cpu: f64,
-    /// MB.
-    pub memory: f64,
-    /// How often a stream was told to make do with less.
-    pub degradations: u64,
-    /// Nothing was dropped, refused or cut off.
-    pub whole: bool,
-}
 
 pub struct Found {
     pub legs: usize,
@@ -37,12 +23,12 @@ pub fn most(
     let mut run = |legs| {
         let trial = run(legs)?;
         if verbose {
-            let (p50, p95) = trial.score.lag();
+            let (p50, p95) = trial.lag;
             println!(
-                "    {legs} legs: lag {p50:.2} / {p95:.2} s, {:.1} % errors of {} words, cpu {:.0} %, {:.0} MB, {} times degraded{}",
-                trial.score.word_errors(),
-                trial.score.words,
-                100.0 * trial.cpu,
+                "    {legs} legs: lag {p50:.2} / {p95:.2} s, {:.1} % errors of {} words, {:.2} cores, {:.0} MB, {} times degraded{}",
+                trial.errors,
+                trial.words,
+                trial.cores,
                 trial.memory,
                 trial.degradations,
                 if trial.whole { "" } else { ", audio lost" }
@@ -51,11 +37,12 @@ pub fn most(
         Some(trial)
     };
     let alone = run(CALL)?;
-    let limit = alone.score.lag().1 + MARGIN;
-    let is_well = |trial: &Trial| trial.whole && trial.score.lag().1 <= limit;
+    let limit = alone.lag.1 + MARGIN;
+    let is_well = |trial: &Trial| trial.whole && trial.lag.1 <= limit;
     let (mut good, mut bad): (Option<Trial>, Option<usize>) = (None, None);
     // Most of what a machine bears shows in what one call takes of it.
-    let mut legs = ((0.7 * CALL as f64 / alone.cpu.max(0.01)) as usize).clamp(1, most);
+    let cores = rayon::current_num_threads() as f64;
+    let mut legs = ((0.7 * CALL as f64 * cores / alone.cores.max(0.01)) as usize).clamp(1, most);
     loop {
         let trial = run(legs)?;
         if is_well(&trial) {

@@ -18,7 +18,7 @@ const SPREAD: f64 = 0.5;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Properties of the element, by name.
-pub type Settings = Vec<(&'static str, String)>;
+pub type Settings = Vec<(String, String)>;
 
 /// What came of it.
 pub struct Outcome {
@@ -199,7 +199,7 @@ impl Line {
             element,
             heard,
             start: start_of(number),
-            verbatim: settings.iter().any(|(name, _)| *name == "compat"),
+            verbatim: settings.iter().any(|(name, _)| name == "compat"),
         }
     }
 

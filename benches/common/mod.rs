@@ -13,6 +13,7 @@ pub mod score;
 pub mod synthetic;
 pub mod telephone;
 pub mod trace;
+pub mod trial;
 pub mod usage;
 pub mod window;
 pub mod work;

@@ -6,17 +6,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod memory;
-mod trial;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser;
-use common::live;
 use common::peer::{python, root};
 use common::precision::Precision;
-use trial::Point;
+use common::trial::{Plan, Trial};
 
 #[derive(Parser)]
 struct Options {
@@ -29,9 +27,9 @@ struct Options {
     /// Where the plot goes; the figures lie beside it as .csv. Needs `benches/peers.sh`.
     #[arg(long, default_value = "target/scale.png")]
     plot: PathBuf,
-    /// Play one curve at one number of calls (for the bench itself).
-    #[arg(long, num_args = 2, hide = true)]
-    trial: Vec<usize>,
+    /// Play one trial (for the bench itself).
+    #[arg(long, hide = true)]
+    trial: Option<String>,
     /// Only what a stream of tiny takes.
     #[arg(long)]
     memory_only: bool,
@@ -41,7 +39,6 @@ struct Options {
 }
 
 /// One line of the plot.
-#[derive(Clone, Copy)]
 struct Curve {
     precision: Precision,
     audio_ctx: &'static str,
@@ -61,11 +58,8 @@ const CURVES: [Curve; 2] = [
 
 fn main() {
     let options = Options::parse();
-    live::init();
-    if let [curve, calls] = options.trial[..] {
-        let point = trial::play(CURVES[curve % CURVES.len()], calls, options.seconds);
-        println!("{}", serde_json::to_string(&point).expect("numbers"));
-        return;
+    if let Some(plan) = &options.trial {
+        return Plan::play_and_tell(plan);
     }
     if !options.memory_only {
         let plot = root().join(&options.plot);
@@ -100,19 +94,55 @@ fn scale(options: &Options) -> String {
     let mut csv = String::from(
         "settings,calls,lag_p50_s,lag_p95_s,word_errors_percent,cpu_share,cpu_of_a_call,memory_of_a_call_mb,dropped_s,degradations\n",
     );
-    for (number, curve) in CURVES.into_iter().enumerate() {
+    for curve in CURVES {
         let name = format!("{}, audio-ctx {}", curve.precision, curve.audio_ctx);
         let doubled = std::iter::successors(Some(1), |calls| Some(calls * 2));
         for calls in doubled.take_while(|calls| *calls <= options.most) {
-            let Some(point) = Point::of_a_process(number, calls, options.seconds) else {
+            let plan = Plan {
+                precision: curve.precision.name().into(),
+                settings: vec![
+                    ("audio-ctx".into(), curve.audio_ctx.into()),
+                    ("unit".into(), "word".into()),
+                ],
+                legs: 2 * calls,
+                seconds: options.seconds,
+            };
+            let Some(trial) = plan.in_a_process() else {
                 println!("{name:20} {calls:>5} not to be had");
                 break;
             };
-            point.print(&name);
-            let _ = writeln!(csv, "\"{name}\",{}", point.csv());
+            print(&name, calls, &trial);
+            let _ = writeln!(csv, "\"{name}\",{}", row(calls, &trial));
         }
     }
     csv
+}
+
+fn print(name: &str, calls: usize, trial: &Trial) {
+    let (p50, p95) = trial.lag;
+    println!(
+        "{name:20} {calls:>5} {p50:>7.2} s {p95:>7.2} s {:>6.1} % {:>6.0} % {:>8.1} % {:>11.1} MB {:>6.1} s {:>8}",
+        trial.errors,
+        100.0 * trial.cores / rayon::current_num_threads() as f64,
+        100.0 * trial.cores / calls as f64,
+        trial.grown / calls as f64,
+        trial.dropped,
+        trial.degradations,
+    );
+}
+
+/// The same, as a row of the CSV.
+fn row(calls: usize, trial: &Trial) -> String {
+    let (p50, p95) = trial.lag;
+    format!(
+        "{calls},{p50:.3},{p95:.3},{:.2},{:.4},{:.4},{:.2},{:.2},{}",
+        trial.errors,
+        trial.cores / rayon::current_num_threads() as f64,
+        trial.cores / calls as f64,
+        trial.grown / calls as f64,
+        trial.dropped,
+        trial.degradations
+    )
 }
 
 fn draw(csv: &Path, plot: &Path) {

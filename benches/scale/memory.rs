@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::live::{Line, Settings};
+use crate::common::live::{self, Line, Settings};
 use crate::common::model;
 use crate::common::synthetic::Shape;
 use crate::common::telephone::{Leg, RATE, legs};
@@ -16,8 +16,9 @@ const STREAMS: usize = 8;
 const WINDOW: f64 = 28.0;
 
 pub fn report() {
+    live::init();
     let folder = model::write(&Shape::TINY);
-    let settings: Settings = vec![("model", folder.path().to_string_lossy().into_owned())];
+    let settings: Settings = vec![("model".into(), folder.path().to_string_lossy().into_owned())];
     let speech = &legs(1, WINDOW)[0];
     let quiet = Leg {
         language: "fr",
