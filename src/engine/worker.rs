@@ -244,6 +244,8 @@ impl<R: Runner> Worker<R> {
             Pace::Exact => Due::Whenever,
             Pace::Live => Due::By {
                 deadline: arrived.unwrap_or(begun) + duration(self.chunk as u64),
+                // Behind it the next pass takes in more, which helps by itself; half a chunk more is too much.
+                grace: duration(self.chunk as u64 / 2),
                 shortenable: self.cut.shortenable,
             },
         };

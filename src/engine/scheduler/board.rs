@@ -30,6 +30,7 @@ pub struct Board<N: Network> {
 struct Entry<N: Network> {
     due: Instant,
     live: bool,
+    grace: Duration,
     shortenable: bool,
     heads: Arc<[AlignmentHead]>,
     work: Work<N>,
@@ -104,6 +105,10 @@ impl<N: Network> Board<N> {
                 Due::Whenever => now + ALLOWANCE,
             },
             live: matches!(due, Due::By { .. }),
+            grace: match due {
+                Due::By { grace, .. } => grace,
+                Due::Whenever => Duration::ZERO,
+            },
             shortenable: matches!(due, Due::By { shortenable, .. } if shortenable),
             heads,
             work: Work::Window(window, 0),
@@ -145,7 +150,8 @@ impl<N: Network> Board<N> {
         };
         let late = entry.live && now > entry.due;
         if entry.live {
-            self.load.ended(late, entry.shortenable, now);
+            let is_overdue = now > entry.due + entry.grace;
+            self.load.ended(is_overdue, entry.shortenable, now);
         }
         let effort = Effort {
             late,

@@ -1,8 +1,9 @@
 //! Whether the machine keeps up, and what is done about it. A pure state machine over what the scheduler tells it.
 //!
-//! The measure is what a caller notices: passes that end after the next one was due. If more than half of them do for
-//! some seconds, while the network has hardly a pause, the [`Level`] rises by one. It falls when what the network does
-//! now would fit even without the last measure taken. Between the two lies a wide band, so that the level does not
+//! The measure is what a caller notices: passes that end long after the next one was due. A little later is no harm: the
+//! next pass takes in what has come meanwhile, and all is well again. If more than half of them are late by half a chunk
+//! for some seconds, while the network has hardly a pause, the [`Level`] rises by one. It falls when what the network
+//! does now would fit even without the last measure taken. Between the two lies a wide band, so that the level does not
 //! swing; after each change only what came later counts.
 
 use std::collections::VecDeque;
@@ -116,7 +117,7 @@ impl Load {
         self.count(now, |bucket| bucket.busy += took);
     }
 
-    /// A live pass ended. `shortenable`: its stream allows [`Level::Shortened`].
+    /// A live pass ended, `late` by more than its grace. `shortenable`: its stream allows [`Level::Shortened`].
     pub fn ended(&mut self, late: bool, shortenable: bool, now: Instant) {
         self.count(now, |bucket| {
             bucket.passes += 1;

@@ -38,6 +38,8 @@ pub enum Due {
     /// Live: before the next pass of its stream is due.
     By {
         deadline: Instant,
+        /// So much later the machine is judged not to keep up.
+        grace: Duration,
         /// Its stream allows [`Level::Shortened`].
         shortenable: bool,
     },

@@ -165,6 +165,7 @@ impl Bench {
     fn live(&self, name: &'static str, due: u64) -> Sequence<Fake> {
         let due = Due::By {
             deadline: self.origin + Duration::from_secs(due),
+            grace: Duration::ZERO,
             shortenable: false,
         };
         self.enter(name, due)
