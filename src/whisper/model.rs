@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::alignment::AlignmentSource;
 use super::decoder::TextDecoder;
 use super::decoding::{Decoder, Step, Turn};
@@ -234,9 +236,11 @@ impl Whisper {
     /// on a GPU all the way, those of one length together.
     pub fn advance(&self, batch: &mut [&mut Encoding]) -> Result<(), WhisperError> {
         match &self.network {
-            Network::Kernels(kernels) => {
-                on_pool(|| batch.iter_mut().try_for_each(|e| e.advance(kernels)))
-            }
+            Network::Kernels(kernels) => on_pool(|| {
+                batch
+                    .par_iter_mut()
+                    .try_for_each(|encoding| encoding.advance(kernels))
+            }),
             Network::Graph(graph) => super::encoding::advance_together(graph, batch),
         }
     }

@@ -77,16 +77,19 @@ impl Network for Whisper {
 }
 
 impl Limits {
-    /// For a model on a device. On a CPU one window fills all cores, and the cross keys and values of those in memory
-    /// (18 MB for tiny, 110 for small) are to stay within half a gigabyte; a GPU wants many at once and has room.
+    /// For a model on a device. On a CPU one window keeps about four cores busy; a second one fills the gaps that are
+    /// left. The cross keys and values of those in memory (18 MB for tiny, 110 for small) are to stay within half a
+    /// gigabyte. A GPU wants many at once and has room.
     pub fn of(config: &WhisperConfig, device: Device) -> Limits {
         let window = config.decoder_layers * 2 * WINDOW_FRAMES * config.d_model * size_of::<f32>();
         let fit = |gigabytes: f64, most: usize| {
             ((gigabytes * 1e9) as usize / window.max(1)).clamp(2, most)
         };
+        let lanes = (rayon::current_num_threads() / 4).clamp(1, 4);
         match device {
             Device::Cpu => Limits {
-                lanes: 1,
+                lanes,
+                crowd: 2 * lanes,
                 seats: fit(0.5, 8),
                 decoders: 16,
                 rows: 128,
@@ -94,6 +97,7 @@ impl Limits {
             },
             Device::Cuda(_) => Limits {
                 lanes: 8,
+                crowd: 8,
                 seats: fit(8.0, 32),
                 decoders: 32,
                 rows: 1024,

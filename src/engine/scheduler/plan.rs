@@ -18,8 +18,11 @@ pub type Id = u64;
 /// What may be under way together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Windows that go through the encoder together.
+    /// Windows that go through the encoder together where nobody need hurry others: as many as are as fast together as
+    /// alone.
     pub lanes: usize,
+    /// Windows that go through the encoder together where decoders are gathered: more get through, each takes longer.
+    pub crowd: usize,
     /// Windows in memory: in the encoder, or encoded and being decoded. Others wait as log-mel.
     pub seats: usize,
     /// Decoders in one step.
@@ -102,9 +105,9 @@ pub fn next(all: &[Seen], rules: &Rules, now: Instant) -> Next {
     match (windows.first(), decoding.first()) {
         (None, None) => Next::Rest,
         (Some(window), Some(decoder)) if !decodes_first(window, decoder, decoding.len(), rules) => {
-            encode(&windows, &rules.limits)
+            encode(&windows, rules)
         }
-        (Some(_), None) => encode(&windows, &rules.limits),
+        (Some(_), None) => encode(&windows, rules),
         (_, Some(_)) => step(&decoding, &rules.limits, now),
     }
 }
@@ -141,13 +144,14 @@ fn decodes_first(window: &Seen, decoder: &Seen, decoders: usize, rules: &Rules) 
     }
 }
 
-/// The most urgent window, and those that stand where it does.
-fn encode(windows: &[&Seen], limits: &Limits) -> Next {
-    let stage = windows.first().map(|window| window.stand);
-    let batch = windows
-        .iter()
-        .filter(|window| Some(window.stand) == stage)
-        .take(limits.lanes.max(1));
+/// The most urgent windows.
+fn encode(windows: &[&Seen], rules: &Rules) -> Next {
+    let gathers = rules.collect || windows.first().is_some_and(|window| !window.live);
+    let lanes = match gathers {
+        true => rules.limits.crowd,
+        false => rules.limits.lanes,
+    };
+    let batch = windows.iter().take(lanes.max(1));
     Next::Encode(batch.map(|window| window.id).collect())
 }
 

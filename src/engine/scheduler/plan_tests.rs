@@ -6,6 +6,7 @@ const PATIENCE: Duration = Duration::from_millis(5);
 
 const LIMITS: Limits = Limits {
     lanes: 1,
+    crowd: 1,
     seats: 4,
     decoders: 4,
     rows: 10,
@@ -192,16 +193,26 @@ fn a_batch_has_a_bound_in_decoders_and_in_rows_but_the_first_goes_whole() {
 }
 
 #[test]
-fn windows_at_the_same_stage_go_together_where_there_are_lanes() {
+fn as_many_windows_go_together_as_there_are_lanes_and_more_where_decoders_are_gathered() {
     let clock = Clock::start();
-    let limits = Limits { lanes: 2, ..LIMITS };
-    let all = [
-        clock.live(1, 1, Window(2)),
-        clock.live(2, 2, Window(1)),
-        clock.live(3, 3, Window(2)),
-        clock.live(4, 4, Window(2)),
-    ];
-    assert_eq!(clock.decide(&all, limits, false), Next::Encode(vec![1, 3]));
+    let limits = Limits {
+        lanes: 2,
+        crowd: 3,
+        ..LIMITS
+    };
+    let live = |id| clock.live(id, id, Window(id as usize % 2));
+    let all = [live(4), live(2), live(1), live(3)];
+    assert_eq!(clock.decide(&all, limits, false), Next::Encode(vec![1, 2]));
+    assert_eq!(
+        clock.decide(&all, limits, true),
+        Next::Encode(vec![1, 2, 3])
+    );
+    let exact = |id| clock.exact(id, id, Window(0));
+    let all = [exact(1), exact(2), exact(3)];
+    assert_eq!(
+        clock.decide(&all, limits, false),
+        Next::Encode(vec![1, 2, 3])
+    );
 }
 
 /// A machine on paper: a stage takes 10 ms, a step 5, a pass four of each; passes of a stream follow one another.

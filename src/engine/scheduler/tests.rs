@@ -13,6 +13,7 @@ const STAGES: usize = 3;
 
 const LIMITS: Limits = Limits {
     lanes: 1,
+    crowd: 1,
     seats: 4,
     decoders: 16,
     rows: 128,
