@@ -122,7 +122,7 @@ const PORTABLE: Probe = Probe {
 
 /// Best of a few runs of some 20 ms.
 fn peak(probe: &Probe, threads: usize) -> Peak {
-    const RUNS: usize = 7;
+    const RUNS: usize = 25;
     let mut rounds = 1 << 10;
     let rate = |rounds: usize| {
         let start = Instant::now();
@@ -148,7 +148,7 @@ fn peak(probe: &Probe, threads: usize) -> Peak {
 fn read_bandwidth(threads: usize) -> f64 {
     let buffer = vec![1u64; 1 << 26];
     let bytes = buffer.len() * 8;
-    let best = (0..5).map(|_| {
+    let best = (0..9).map(|_| {
         let start = Instant::now();
         std::thread::scope(|scope| {
             for part in buffer.chunks(buffer.len().div_ceil(threads)) {
