@@ -9,7 +9,7 @@
 //! ```
 //!
 //! **Threads.** A worker for each session, which waits, thinks (the policy) and tells; a driver for each model, which alone
-//! runs the network, for all its sessions (see [`scheduler`]); a loader while a model loads. Arithmetic runs on the
+//! runs the network, for all its sessions (see `scheduler`); a loader while a model loads. Arithmetic runs on the
 //! process's thread pool. None of them polls.
 //!
 //! **Locks.** A session has one mutex, its desk's. Nobody holds it while running the network, waiting for a model or an
