@@ -8,8 +8,8 @@
 
 //! Live speech-to-text inside GStreamer: Whisper under the AlignAtt simultaneous policy.
 //!
-//! Four rooms, and arrows only downward: [`element`] (GStreamer) → [`engine`] (threads, sharing)
-//! → [`policy`] (what may be said when) → [`whisper`] (the network).
+//! Five rooms, and arrows only downward: [`element`] (GStreamer) → [`engine`] (threads, sharing)
+//! → [`policy`] (what may be said when) and [`speech`] (who speaks since when) → [`whisper`] (the network).
 
 // Nothing that audio, a file, a property or a peer can reach may bring the process down.
 #![cfg_attr(
@@ -25,6 +25,7 @@
 pub mod element;
 pub mod engine;
 pub mod policy;
+pub mod speech;
 pub mod whisper;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
