@@ -35,21 +35,21 @@ struct Layer {
 }
 
 /// One decoder's rows of a step.
-pub struct Rows<'a> {
+pub struct Rows<'a, C = KeyValues, O = KeyValues> {
     pub tokens: &'a [u32],
     /// Of the first of them.
     pub position: usize,
     /// Keys and values of the window, layer by layer.
-    pub cross: &'a [KeyValues],
+    pub cross: &'a [C],
     /// Keys and values of the tokens fed so far, layer by layer.
-    pub own: &'a mut [KeyValues],
+    pub own: &'a mut [O],
     /// The cross-attention heads of each layer whose weights are wanted.
     pub wanted: &'a [Vec<usize>],
     pub probe_row: Option<usize>,
 }
 
-impl Rows<'_> {
-    fn wanted(&self, layer: usize) -> &[usize] {
+impl<C, O> Rows<'_, C, O> {
+    pub fn wanted(&self, layer: usize) -> &[usize] {
         self.wanted.get(layer).map_or(&[], Vec::as_slice)
     }
 }

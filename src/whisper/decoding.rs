@@ -236,7 +236,22 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
     }
     let of = |turn: &&mut Turn<'_>| AlignmentRows::new(turn.decoder.heads.len(), turn.tokens.len());
     let mut alignments: Vec<AlignmentRows> = turns.iter().map(of).collect();
-    let places: Vec<Vec<Vec<usize>>> = turns.iter().map(|t| t.decoder.places.clone()).collect();
+    let mut places = Vec::new();
+    let (mut on_kernels, mut on_graph) = (Vec::new(), Vec::new());
+    for turn in turns.iter_mut() {
+        let decoder = &mut *turn.decoder;
+        places.push(&decoder.places);
+        let part = Part {
+            tokens: turn.tokens,
+            position: decoder.position,
+            wanted: &decoder.wanted,
+            probe_row: turn.probe_row,
+        };
+        match &mut decoder.caches {
+            Caches::Kernels { cross, own } => on_kernels.push(part.rows(cross, own)),
+            Caches::Graph { cross, own } => on_graph.push(part.rows(cross, own)),
+        }
+    }
     let sink = |turn: usize, layer: usize, weights: &[f32]| {
         let places = places.get(turn).and_then(|places| places.get(layer));
         if let (Some(places), Some(alignment)) = (places, alignments.get_mut(turn)) {
@@ -244,42 +259,11 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
         }
     };
     let logits = match &whisper.network {
-        Network::Kernels(kernels) => {
-            let mut rows = Vec::new();
-            for turn in turns.iter_mut() {
-                let decoder = &mut *turn.decoder;
-                let Caches::Kernels { cross, own } = &mut decoder.caches else {
-                    return Err(elsewhere());
-                };
-                rows.push(Rows {
-                    tokens: turn.tokens,
-                    position: decoder.position,
-                    cross,
-                    own,
-                    wanted: &decoder.wanted,
-                    probe_row: turn.probe_row,
-                });
-            }
-            kernels.decoder.forward(&mut rows, sink)?
+        Network::Kernels(kernels) if on_graph.is_empty() => {
+            kernels.decoder.forward(&mut on_kernels, sink)?
         }
-        Network::Graph(graph) => {
-            let mut rows = Vec::new();
-            for turn in turns.iter_mut() {
-                let decoder = &mut *turn.decoder;
-                let Caches::Graph { cross, own } = &mut decoder.caches else {
-                    return Err(elsewhere());
-                };
-                rows.push(graph::Rows {
-                    tokens: turn.tokens,
-                    position: decoder.position,
-                    cross,
-                    own,
-                    wanted: &decoder.wanted,
-                    probe_row: turn.probe_row,
-                });
-            }
-            graph.step(&mut rows, sink)?
-        }
+        Network::Graph(graph) if on_kernels.is_empty() => graph.step(&mut on_graph, sink)?,
+        _ => return Err(elsewhere()),
     };
     let mut steps = Vec::new();
     for ((turn, alignment), logits) in turns.iter_mut().zip(alignments).zip(logits) {
@@ -291,6 +275,27 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
         });
     }
     Ok(steps)
+}
+
+/// What a decoder brings to a step, on whichever network it runs.
+struct Part<'a> {
+    tokens: &'a [u32],
+    position: usize,
+    wanted: &'a [Vec<usize>],
+    probe_row: Option<usize>,
+}
+
+impl<'a> Part<'a> {
+    fn rows<C, O>(self, cross: &'a [C], own: &'a mut [O]) -> Rows<'a, C, O> {
+        Rows {
+            tokens: self.tokens,
+            position: self.position,
+            cross,
+            own,
+            wanted: self.wanted,
+            probe_row: self.probe_row,
+        }
+    }
 }
 
 fn elsewhere() -> WhisperError {

@@ -7,7 +7,7 @@ use candle_nn::{Embedding, LayerNorm, Module};
 use super::layers::{Attention, KeyValues, Loader, Mlp};
 use crate::whisper::WhisperError;
 use crate::whisper::config::ModelConfig;
-use crate::whisper::decoder::Logits;
+use crate::whisper::decoder::{self, Logits};
 
 pub struct TextDecoder {
     /// `[vocab, d]`, also the projection to the vocabulary.
@@ -30,19 +30,8 @@ struct Layer {
 #[derive(Clone, Default)]
 pub struct Own(Option<KeyValues>);
 
-/// One decoder's rows of a step.
-pub struct Rows<'a> {
-    pub tokens: &'a [u32],
-    /// Of the first of them.
-    pub position: usize,
-    /// Keys and values of the window, layer by layer.
-    pub cross: &'a [KeyValues],
-    /// Keys and values of the tokens fed so far, layer by layer.
-    pub own: &'a mut [Own],
-    /// The cross-attention heads of each layer whose weights are wanted.
-    pub wanted: &'a [Vec<usize>],
-    pub probe_row: Option<usize>,
-}
+/// As the kernels' rows, over tensors.
+pub type Rows<'a> = decoder::Rows<'a, KeyValues, Own>;
 
 /// Attention weights on their way out, and whose they are.
 struct Wanted {
@@ -243,8 +232,10 @@ impl Layer {
         // Words get their times from these weights: they are never narrower than f32.
         let weights = self.cross.weights(&q, &kv, mask, DType::F32)?;
         for (i, decoder) in batch.iter().enumerate() {
-            let heads = decoder.wanted.get(at).filter(|heads| !heads.is_empty());
-            let Some(heads) = heads else { continue };
+            let heads = decoder.wanted(at);
+            if heads.is_empty() {
+                continue;
+            }
             let heads: Vec<u32> = heads.iter().map(|&head| head as u32).collect();
             let heads = Tensor::new(heads, x.device())?;
             let weights = weights

@@ -174,11 +174,7 @@ impl Kernel for Work<'_, '_> {
         if in_halves {
             let rows = self.queries.chunks_exact_mut(key_words);
             for (i, to) in rows.enumerate() {
-                if let Some(last) = to.last_mut() {
-                    *last = 0;
-                }
                 let from = block.q.part(block.first + i, block.head * width, width);
-                let to = scratch::halves(to);
                 // SAFETY: the caller's.
                 unsafe { ToHalves { from, to }.run::<S>() };
             }

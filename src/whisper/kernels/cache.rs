@@ -172,6 +172,11 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    fn round(&mut self, from: &[f32]) {
+        let to = &mut self.rounded;
+        dispatch(ToHalves { from, to });
+    }
+
     fn singles(&mut self, position: usize, k: &[f32], v: &[f32]) {
         let column = column(self.keys, self.words, position);
         for (to, x) in column.zip(k) {
@@ -185,12 +190,12 @@ impl Place<'_> {
 
     fn halves(&mut self, position: usize, k: &[f32], v: &[f32]) {
         // Two components side by side in each word.
-        round(k, &mut self.rounded);
+        self.round(k);
         for (to, &word) in column(self.keys, self.words, position).zip(&self.rounded) {
             *to = word;
         }
         // Two positions side by side in each word.
-        round(v, &mut self.rounded);
+        self.round(v);
         let row = self.values.chunks_exact_mut(self.padded).nth(position / 2);
         let row = scratch::halves(row.unwrap_or_default());
         let halves = scratch::halves(&mut self.rounded);
@@ -209,12 +214,4 @@ fn column(keys: &mut [u32], words: usize, position: usize) -> impl Iterator<Item
     let panel = keys.chunks_exact_mut(words * PANEL).nth(panel);
     let rows = panel.unwrap_or_default().as_chunks_mut::<PANEL>().0;
     rows.iter_mut().filter_map(move |row| row.get_mut(lane))
-}
-
-fn round(from: &[f32], words: &mut [u32]) {
-    if let Some(last) = words.last_mut() {
-        *last = 0;
-    }
-    let to = scratch::halves(words);
-    dispatch(ToHalves { from, to });
 }

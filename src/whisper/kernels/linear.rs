@@ -206,18 +206,10 @@ impl Packed {
     }
 
     /// An input row in the weights' format.
-    fn round(&self, tier: Tier, from: &[f32], words: &mut [u32]) -> Steps {
-        if let Some(last) = words.last_mut() {
-            // What lies behind the last input meets weights of zero, but must be a number.
-            *last = 0;
-        }
+    fn round(&self, tier: Tier, from: &[f32], to: &mut [u32]) -> Steps {
         match self.format {
-            Format::Bytes => {
-                let to = scratch::bytes(words);
-                dispatch_words(tier, ToBytes { from, to })
-            }
+            Format::Bytes => dispatch_words(tier, ToBytes { from, to }),
             _ => {
-                let to = scratch::halves(words);
                 dispatch_words(tier, ToHalves { from, to });
                 Steps::default()
             }

@@ -1,5 +1,6 @@
 //! exp, GELU, softmax, layer norm over rows, a few lanes at a time.
 
+use super::scratch;
 use super::simd::{Kernel, Simd};
 
 /// e^x for x in -87..88 (clamped to it), within 2 ulp: Cody-Waite reduction, then a polynomial
@@ -201,10 +202,10 @@ unsafe fn exp2<S: Simd>(x: S) -> S {
     }
 }
 
-/// Rounds values to bf16.
+/// Rounds values to bf16, two in a word; what is over in the last word is zero.
 pub struct ToHalves<'a> {
     pub from: &'a [f32],
-    pub to: &'a mut [u16],
+    pub to: &'a mut [u32],
 }
 
 impl Kernel for ToHalves<'_> {
@@ -215,11 +216,12 @@ impl Kernel for ToHalves<'_> {
         let chunks = self.from.chunks_exact(S::LANES);
         let rest = chunks.remainder();
         let done = self.from.len() - rest.len();
-        for (from, to) in chunks.zip(self.to.chunks_exact_mut(S::LANES)) {
+        let to = scratch::halves(scratch::clear_last(self.to));
+        for (from, to) in chunks.zip(to.chunks_exact_mut(S::LANES)) {
             // SAFETY: both chunks hold LANES values.
             unsafe { S::load(from.as_ptr()).store_halves(to.as_mut_ptr()) };
         }
-        for (from, to) in rest.iter().zip(self.to.iter_mut().skip(done)) {
+        for (from, to) in rest.iter().zip(to.iter_mut().skip(done)) {
             let mut lanes = [0u16; 16];
             // SAFETY: no tier has more than 16 lanes.
             unsafe { S::splat(*from).store_halves(lanes.as_mut_ptr()) };
@@ -235,10 +237,10 @@ pub struct Steps {
     pub step: f32,
 }
 
-/// Rounds one row to bytes between its least and its greatest value.
+/// Rounds one row to bytes between its least and its greatest value, four in a word; what is over in the last is zero.
 pub struct ToBytes<'a> {
     pub from: &'a [f32],
-    pub to: &'a mut [u8],
+    pub to: &'a mut [u32],
 }
 
 impl Kernel for ToBytes<'_> {
@@ -249,6 +251,7 @@ impl Kernel for ToBytes<'_> {
         let chunks = self.from.chunks_exact(S::LANES);
         let rest = chunks.remainder();
         let done = self.from.len() - rest.len();
+        let to = scratch::bytes(scratch::clear_last(self.to));
         // SAFETY: every chunk holds LANES values; no tier has more than 16 lanes.
         unsafe {
             let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
@@ -270,17 +273,17 @@ impl Kernel for ToBytes<'_> {
             let range = high - low;
             // A row of one value (or of none that can be told apart) has no steps.
             if !(range > 0.0 && range.is_finite()) {
-                self.to.fill(0);
+                to.fill(0);
                 let low = if low.is_finite() { low } else { 0.0 };
                 return Steps { low, step: 0.0 };
             }
             let factor = S::splat(255.0 / range);
             let offset = S::splat(low);
-            for (x, to) in chunks.zip(self.to.chunks_exact_mut(S::LANES)) {
+            for (x, to) in chunks.zip(to.chunks_exact_mut(S::LANES)) {
                 let q = S::load(x.as_ptr()).sub(offset).mul(factor);
                 q.min(S::splat(255.0)).store_bytes(to.as_mut_ptr());
             }
-            for (x, to) in rest.iter().zip(self.to.iter_mut().skip(done)) {
+            for (x, to) in rest.iter().zip(to.iter_mut().skip(done)) {
                 let q = S::splat(*x).sub(offset).mul(factor);
                 let mut lanes = [0u8; 16];
                 q.min(S::splat(255.0)).store_bytes(lanes.as_mut_ptr());

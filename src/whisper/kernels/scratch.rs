@@ -48,3 +48,11 @@ pub fn singles(words: &mut [u32]) -> &mut [f32] {
     // SAFETY: the same memory; any bits are a f32.
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
 }
+
+/// Makes the last word zero: what lies behind the last value meets weights of zero, but must be a number.
+pub fn clear_last(words: &mut [u32]) -> &mut [u32] {
+    if let Some(last) = words.last_mut() {
+        *last = 0;
+    }
+    words
+}

@@ -314,14 +314,16 @@ fn rounding_is_to_the_nearest_on_every_tier() {
             .collect();
         let mut twin: Option<(Vec<u8>, Steps)> = None;
         for tier in tiers() {
-            let mut found = vec![0u16; len];
-            let to = &mut found;
+            let mut words = vec![9u32; len.div_ceil(2)];
+            let to = &mut words;
             dispatch_words(tier, ToHalves { from: &x, to });
+            let found = &scratch::halves(&mut words)[..len];
             assert_eq!(found, halves, "{tier:?}");
 
-            let mut found = vec![9u8; len];
-            let to = &mut found;
+            let mut words = vec![9u32; len.div_ceil(4)];
+            let to = &mut words;
             let steps = dispatch_words(tier, ToBytes { from: &x, to });
+            let found = scratch::bytes(&mut words)[..len].to_vec();
             for (&q, &x) in found.iter().zip(&x) {
                 let back = steps.low + steps.step * f32::from(q);
                 assert!((back - x).abs() <= 0.5001 * steps.step, "{tier:?}: {x}");
