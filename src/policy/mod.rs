@@ -10,7 +10,6 @@ mod audio;
 mod context;
 mod guards;
 mod logits;
-mod loudness;
 mod pass;
 mod settings;
 mod shared;
@@ -20,8 +19,7 @@ pub use alignatt::AlignAtt;
 pub use pass::{Ask, Pass, Referee, Stop};
 pub use settings::{AudioCtx, Compat, LanguageChoice, PolicySettings, SettingsError, Task};
 
-/// A position in a stream, in samples at 16 kHz since its start.
-pub type Samples = u64;
+pub use crate::speech::Samples;
 
 /// A committed word, whole (under `compat=simulstreaming`: a fragment as the reference emits it).
 #[derive(Clone, Debug, PartialEq)]

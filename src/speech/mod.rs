@@ -2,3 +2,15 @@
 //! interruptions. Pure state machines: no threads, no candle, no I/O, no GStreamer. They count samples.
 
 pub mod answer;
+mod ear;
+mod endpoint;
+mod loudness;
+mod vad;
+
+pub use ear::{Detection, Ear};
+pub use endpoint::{Boundary, Endpointer, VadError, VadSettings};
+pub use loudness::{Loudness, Voiced};
+pub use vad::{Earshot, VoiceDetector};
+
+/// A position in a stream, in samples at 16 kHz since its start.
+pub type Samples = u64;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crate::policy::audio::Audio;
 use crate::policy::context::Context;
-use crate::policy::loudness::Loudness;
 use crate::policy::pass::{Decoded, LanguageState, Pass, Start};
 use crate::policy::settings::LanguageChoice;
 use crate::policy::shared::{Shared, share};
 use crate::policy::words::{Fragments, TimedToken, WholeWords};
 use crate::policy::{Outcome, PolicySettings, Samples, SettingsError};
+use crate::speech::Loudness;
 use crate::whisper::{FRAME, MelFilters, SAMPLE_RATE, Tokenizer, WhisperConfig};
 
 /// One stream's policy state.

@@ -1,8 +1,8 @@
 //! Is anything there that could be speech? Energy over its own floor: rejects silence, steady noise and tones.
 //!
 //! Speech rises and falls by 10 dB and more within a second; noise and tones do not. A frame counts as voiced when
-//! it stands out of the quietest tenth of the last seconds. That is no voice detector (the `vad` property brings one):
-//! it only tells when no pass can be worth its cost, and when an utterance is over.
+//! it stands out of the quietest tenth of the last seconds. That is no voice detector (see
+//! `vad`): it only tells when no pass can be worth its cost, when an utterance is over, and where a word's sound stops.
 
 use std::collections::VecDeque;
 

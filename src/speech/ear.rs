@@ -1,0 +1,174 @@
+//! A stream's ear: samples in, however they are cut, and boundaries of speech out.
+
+use super::{Boundary, Earshot, Endpointer, Samples, VadSettings, VoiceDetector};
+
+/// A boundary, and the position at which it became certain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detection {
+    pub at: Samples,
+    pub boundary: Boundary,
+}
+
+/// A detector and its endpoints. Frames are counted from the stream's start (or the last reset), so that boundaries do
+/// not depend on how the audio is cut.
+pub struct Ear {
+    detector: Box<dyn VoiceDetector>,
+    endpointer: Endpointer,
+    settings: VadSettings,
+    /// Samples of a frame not yet whole.
+    rest: Vec<i16>,
+    /// Where they start.
+    position: Samples,
+}
+
+impl Ear {
+    /// Listens from `position` on.
+    pub fn new(settings: VadSettings, position: Samples) -> Ear {
+        Ear::with(Box::new(Earshot::default()), settings, position)
+    }
+
+    /// With a detector of the caller's.
+    pub fn with(
+        detector: Box<dyn VoiceDetector>,
+        settings: VadSettings,
+        position: Samples,
+    ) -> Ear {
+        Ear {
+            rest: Vec::with_capacity(detector.frame()),
+            endpointer: Endpointer::new(&settings),
+            detector,
+            settings,
+            position,
+        }
+    }
+
+    /// Hears `samples`; calls `frame` behind each whole frame, with its end, the ear as it is then, and the boundary
+    /// that became certain with it.
+    pub fn hear(
+        &mut self,
+        samples: &[i16],
+        mut frame: impl FnMut(Samples, &Endpointer, Option<Detection>),
+    ) {
+        let length = self.detector.frame().max(1);
+        let mut samples = samples;
+        loop {
+            let missing = length.saturating_sub(self.rest.len());
+            let Some((head, tail)) = samples.split_at_checked(missing) else {
+                self.rest.extend_from_slice(samples);
+                return;
+            };
+            // Whole frames are not copied.
+            let probability = if self.rest.is_empty() {
+                self.detector.probability(head)
+            } else {
+                self.rest.extend_from_slice(head);
+                let probability = self.detector.probability(&self.rest);
+                self.rest.clear();
+                probability
+            };
+            samples = tail;
+            let start = self.position;
+            self.position += length as Samples;
+            let at = self.position;
+            let boundary = self.endpointer.frame(start, at, probability);
+            let detection = boundary.map(|boundary| Detection { at, boundary });
+            frame(at, &self.endpointer, detection);
+        }
+    }
+
+    /// The stream ends or breaks off at `position`: so does the speech. What comes next is heard afresh.
+    pub fn finish(&mut self, position: Samples) -> Option<Detection> {
+        let boundary = self.endpointer.finish();
+        self.reset(position);
+        boundary.map(|boundary| Detection {
+            at: position,
+            boundary,
+        })
+    }
+
+    /// Forgets all and goes on at `position`.
+    pub fn reset(&mut self, position: Samples) {
+        self.detector.reset();
+        self.endpointer = Endpointer::new(&self.settings);
+        self.rest.clear();
+        self.position = position;
+    }
+
+    /// Samples of voice in the running speech; `None` in silence.
+    pub fn speech(&self) -> Option<Samples> {
+        self.endpointer.speech()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Loud is voice.
+    struct Loud;
+
+    impl VoiceDetector for Loud {
+        fn frame(&self) -> usize {
+            100
+        }
+
+        fn probability(&mut self, frame: &[i16]) -> f32 {
+            assert_eq!(frame.len(), 100);
+            frame.iter().map(|s| f32::from(*s)).sum::<f32>() / 100_000.0
+        }
+
+        fn reset(&mut self) {}
+    }
+
+    fn detections(pieces: &[&[i16]]) -> Vec<Detection> {
+        let mut ear = Ear::with(Box::new(Loud), VadSettings::default(), 0);
+        let mut found = Vec::new();
+        for piece in pieces {
+            ear.hear(piece, |_, _, detection| found.extend(detection));
+        }
+        found.extend(ear.finish(pieces.iter().map(|p| p.len() as Samples).sum()));
+        found
+    }
+
+    #[test]
+    fn boundaries_do_not_depend_on_how_the_audio_is_cut() {
+        // Three stretches of speech of different lengths.
+        let audio: Vec<i16> = (0..120_000)
+            .map(|n| match n {
+                5_000..20_000 | 50_000..60_010 | 100_007..120_000 => 900,
+                _ => 30,
+            })
+            .collect();
+        let whole = detections(&[&audio]);
+        assert_eq!(whole.len(), 6, "{whole:?}");
+        let mut state = 7u32;
+        for _ in 0..50 {
+            let mut rest = audio.as_slice();
+            let mut pieces = Vec::new();
+            while !rest.is_empty() {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let length = (state >> 8) as usize % 4_000;
+                let (piece, others) = rest.split_at(length.min(rest.len()));
+                pieces.push(piece);
+                rest = others;
+            }
+            assert_eq!(detections(&pieces), whole);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_ends_ends_the_speech() {
+        let found = detections(&[&[900; 10_050]]);
+        let end = Boundary::End {
+            onset: 0,
+            end: 10_000,
+        };
+        assert_eq!(
+            found.last(),
+            Some(&Detection {
+                at: 10_050,
+                boundary: end
+            })
+        );
+    }
+}
