@@ -10,6 +10,7 @@ use gst::prelude::*;
 use gstwhisperstream::engine::models::{self, NoModel};
 use gstwhisperstream::engine::{Event, ModelKey, Pace, Session, SessionSettings};
 use gstwhisperstream::policy::PolicySettings;
+use gstwhisperstream::speech::VadSettings;
 use gstwhisperstream::whisper::{Backend, ModelSource, SAMPLE_RATE};
 
 /// How recordings are transcribed.
@@ -57,6 +58,7 @@ impl Way {
             policy: self.policy.clone(),
             alignment_heads: None,
             pace: Pace::Exact,
+            vad: Some(VadSettings::default()),
             max_streams: 0,
         };
         let (tell, told) = mpsc::channel();

@@ -37,12 +37,12 @@ pub struct WhisperStream {
     pub(super) held: Mutex<Held>,
     /// Markers of `flush-speech` that wait for their turn.
     pub(super) markers: Mutex<Vec<Marker>>,
-    /// Held by the job that answers them.
-    pub(super) flush_turn: Mutex<()>,
     /// Between FLUSH_START and FLUSH_STOP, and outside PAUSED and PLAYING.
     pub(super) flushing: AtomicBool,
     pub(super) clamped: Arc<AtomicU64>,
     pub(super) observed_delay_ms: AtomicU32,
+    /// Number of the running utterance, as far as passes have come.
+    pub(super) utterance: AtomicU64,
     /// The warning that the demo model runs was given.
     pub(super) demo_told: AtomicBool,
 }
@@ -70,10 +70,10 @@ impl ObjectSubclass for WhisperStream {
             input: Mutex::default(),
             held: Mutex::default(),
             markers: Mutex::default(),
-            flush_turn: Mutex::default(),
             flushing: AtomicBool::new(true),
             clamped,
             observed_delay_ms: AtomicU32::new(0),
+            utterance: AtomicU64::new(0),
             demo_told: AtomicBool::new(false),
         }
     }

@@ -14,8 +14,6 @@ use crate::whisper::SAMPLE_RATE;
 
 /// Bytes of a sample.
 const BYTES: u64 = 2;
-/// Samples handed over at once (half a second), so that a buffer of minutes neither blocks nor hurries for long.
-const SLICE: usize = SAMPLE_RATE / 2;
 
 /// What the streaming thread knows of its stream. Locked briefly, never over a push.
 #[derive(Default)]
@@ -36,6 +34,8 @@ pub struct Input {
     /// Position up to which passes are over, and of the last `stats` message.
     pub heard: Samples,
     pub stats_at: Samples,
+    /// Position up to which downstream was told what is heard.
+    pub ticked: Samples,
     told: Told,
 }
 
@@ -95,10 +95,14 @@ impl WhisperStream {
         let join = lock(&self.timeline).join(pts);
         self.join(&session, join)?;
         let samples = self.samples(&map, is_timed);
-        for slice in samples.chunks(SLICE) {
+        let mut rest = samples.as_slice();
+        while !rest.is_empty() {
+            let (slice, behind) = rest.split_at(self.to_next_tick().min(rest.len()));
             lock(&self.timeline).advance(slice.len() as Samples);
             session.push(slice).map_err(flow)?;
             self.keep_up();
+            self.tick(&session);
+            rest = behind;
         }
         self.last_flow()
     }
@@ -131,7 +135,7 @@ impl WhisperStream {
 
     /// A SEGMENT: what came before is decided, then time starts afresh.
     pub(super) fn segment(&self, event: &gst::event::Segment) -> bool {
-        if self.drain() == Err(gst::FlowError::Flushing) {
+        if self.end() == Err(gst::FlowError::Flushing) {
             return false;
         }
         let segment = event.segment();
@@ -179,7 +183,7 @@ impl WhisperStream {
         let lateness = lock(&self.settings).lateness();
         let mut speaker = lock(&self.speaker);
         let pushed = speaker.out.set_segment(segment, seqnum, lateness);
-        if let Some(tags) = speaker.language.as_deref().and_then(language_tags) {
+        if let Some(tags) = speaker.stream.language.as_deref().and_then(language_tags) {
             speaker.out.tag(tags);
         }
         pushed
@@ -276,16 +280,17 @@ impl WhisperStream {
                 lock(&self.input).carry = None;
                 lock(&self.timeline).advance(samples);
                 session.push_silence(samples).map_err(flow)?;
+                self.tick(session);
             }
             Join::Jump(pts) => {
                 gst::debug!(CAT, imp = self, "time jumps to {pts}");
-                self.drain()?;
+                self.end()?;
                 lock(&self.input).carry = None;
                 lock(&self.timeline).jump(pts);
                 lock(&self.speaker).finish(pts);
             }
             Join::Back(by) => {
-                self.drain()?;
+                self.end()?;
                 lock(&self.timeline).turn_back(by);
                 if !std::mem::replace(&mut lock(&self.input).told.backwards, true) {
                     gst::element_imp_warning!(

@@ -8,6 +8,15 @@ use serde_json::ser::Formatter;
 
 use super::cues::{TimedWord, readable, tidy};
 
+/// What all pieces of a stream have in common.
+#[derive(Clone, Debug, Default)]
+pub struct Stream {
+    /// Spoken, once it is known.
+    pub language: Option<String>,
+    /// Which side of the call this is.
+    pub leg: Option<String>,
+}
+
 /// What one buffer says, ready for either format.
 #[derive(Clone, Debug)]
 pub struct Piece {
@@ -33,14 +42,14 @@ impl Piece {
     }
 
     /// The line of an `application/x-json` buffer; `seconds` maps to stream time.
-    pub fn json(&self, language: Option<&str>, seconds: impl Fn(ClockTime) -> f64) -> String {
+    pub fn json(&self, stream: &Stream, seconds: impl Fn(ClockTime) -> f64) -> String {
         match &self.verbatim {
             Some(text) => self.reference_json(text, &seconds),
-            None => self.own_json(language, &seconds),
+            None => self.own_json(stream, &seconds),
         }
     }
 
-    fn own_json(&self, language: Option<&str>, seconds: &dyn Fn(ClockTime) -> f64) -> String {
+    fn own_json(&self, stream: &Stream, seconds: &dyn Fn(ClockTime) -> f64) -> String {
         let words: Vec<_> = self
             .words
             .iter()
@@ -66,8 +75,9 @@ impl Piece {
             words,
             is_final: self.is_final,
             confidence: thousandths(self.confidence()),
-            language,
+            language: stream.language.as_deref(),
             utterance: self.utterance,
+            leg: stream.leg.as_deref(),
         };
         // Plain data: it cannot fail.
         let mut line = serde_json::to_string(&object).unwrap_or_default();
@@ -140,6 +150,8 @@ struct Own<'a> {
     confidence: f64,
     language: Option<&'a str>,
     utterance: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leg: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -241,10 +253,17 @@ mod tests {
         time.nseconds() as f64 / 1e9
     }
 
+    fn french() -> Stream {
+        Stream {
+            language: Some("fr".into()),
+            leg: None,
+        }
+    }
+
     #[test]
     fn our_object_has_the_fields_of_the_table() {
         assert_eq!(
-            piece(None).json(Some("fr"), seconds),
+            piece(None).json(&french(), seconds),
             concat!(
                 r#"{"start":0.4,"end":0.581,"text":"allô","tokens":[439,2851],"words":["#,
                 r#"{"start":0.4,"end":0.4,"text":"all","tokens":[439],"confidence":0.5},"#,
@@ -258,7 +277,7 @@ mod tests {
     #[test]
     fn in_compat_the_line_is_the_reference_s() {
         assert_eq!(
-            piece(Some(" allô")).json(Some("fr"), seconds),
+            piece(Some(" allô")).json(&french(), seconds),
             concat!(
                 r#"{"start": 0.4, "end": 0.581, "text": " all\u00f4", "tokens": [439, 2851], "words": ["#,
                 r#"{"start": 0.4, "end": 0.4, "text": " all", "tokens": [439]}, "#,
@@ -270,7 +289,7 @@ mod tests {
 
     #[test]
     fn characters_beyond_the_first_plane_are_two_escapes() {
-        let line = piece(Some("😀")).json(None, seconds);
+        let line = piece(Some("😀")).json(&Stream::default(), seconds);
         assert!(line.contains(r#""\ud83d\ude00""#), "{line}");
     }
 }

@@ -45,6 +45,7 @@ impl WhisperStream {
             Event::UtteranceEnd { .. } => {
                 let decided = self.decided(Samples::MAX);
                 let ended = self.speaking(number, |speaker| self.end_utterance(speaker, decided));
+                self.utterance.fetch_add(1, Ordering::Relaxed);
                 if let Some(messages) = ended {
                     messages.into_iter().for_each(|message| self.post(message));
                 }
@@ -53,7 +54,14 @@ impl WhisperStream {
                 utterance,
                 committed,
                 words,
-            } => self.partial(utterance, &committed, &words),
+                heard,
+            } => self.partial(utterance, &committed, &words, heard),
+            Event::Noticed(detection) => self.noticed(&detection),
+            Event::Speech {
+                detection,
+                utterance,
+            } => self.speech(number, &detection, utterance),
+            Event::Drained { number: drain } => self.drained(drain),
             Event::Language(detected) => self.language(number, &detected),
             Event::Progress { quiet_until, heard } => self.progress(number, quiet_until, heard),
             Event::Guarded(guards) => gst::debug!(CAT, imp = self, "guards cut {guards:?}"),
@@ -72,6 +80,7 @@ impl WhisperStream {
                     self.post_progress(gst::ProgressType::Error, "The model could not be loaded");
                 }
                 self.post_error_message(error_message(&error));
+                self.answer_all_markers();
             }
         }
     }
@@ -95,7 +104,11 @@ impl WhisperStream {
     }
 
     /// Runs `say` under the output's lock, if session `number` may still speak.
-    fn speaking<T>(&self, number: u64, say: impl FnOnce(&mut Speaker) -> T) -> Option<T> {
+    pub(super) fn speaking<T>(
+        &self,
+        number: u64,
+        say: impl FnOnce(&mut Speaker) -> T,
+    ) -> Option<T> {
         let settings = lock(&self.settings);
         let (latency, lateness) = (settings.latency(), settings.lateness());
         drop(settings);
@@ -115,6 +128,8 @@ impl WhisperStream {
             decided: self.decided(release.end),
             ..timed(&lock(&self.timeline), release)
         };
+        let next = utterance + u64::from(is_final);
+        self.utterance.store(next, Ordering::Relaxed);
         let said = self.speaking(number, |speaker| {
             if release.end < speaker.floor {
                 return None;
@@ -128,7 +143,7 @@ impl WhisperStream {
                     .structure("whisperstream/words", utterance)
                     .field("text", tidy(&timed.text))
                     .field("words", messages::words(&timed.words))
-                    .field_if_some("language", speaker.language.clone())
+                    .field_if_some("language", speaker.stream.language.clone())
                     .field("is-final", is_final)
                     .field("delay", self.delay(&stretch, timed.decided))
                     .build(),
@@ -152,7 +167,7 @@ impl WhisperStream {
         let Some(code) = lock(&self.held).next_language.take() else {
             return;
         };
-        speaker.language = Some(code.to_string());
+        speaker.stream.language = Some(code.to_string());
         if let Some(tags) = language_tags(code) {
             speaker.out.tag(tags);
         }
@@ -176,20 +191,23 @@ impl WhisperStream {
             .structure("whisperstream/final", number)
             .field("text", tidy(&text))
             .field("words", messages::words(&words))
-            .field_if_some("language", speaker.language.clone())
+            .field_if_some("language", speaker.stream.language.clone())
             .field("truncated", truncated)
             .field("delay", self.delay(&stretch, decided));
         Some(message.build())
     }
 
-    fn partial(&self, utterance: u64, committed: &str, words: &[PartialWord]) {
-        let (Some(first), Some(last)) = (words.first(), words.last()) else {
+    fn partial(&self, utterance: u64, committed: &str, words: &[PartialWord], heard: Samples) {
+        if !lock(&self.settings).policy.interim {
             return;
-        };
+        }
+        let language = lock(&self.speaker).stream.language.clone();
+        let first = words.first().map_or(heard, |first| first.word.start);
+        let last = words.last().map_or(heard, |last| last.word.end);
         let timeline = lock(&self.timeline);
         let (start, end) = (
-            timeline.at(first.word.start),
-            timeline.at_end_of(last.word.end),
+            timeline.at(first),
+            timeline.at_end_of(last).max(timeline.at(first)),
         );
         let timed: Vec<_> = words
             .iter()
@@ -210,14 +228,16 @@ impl WhisperStream {
             .field("committed", tidy(committed))
             .field("tail", tidy(&tail))
             .field("words", messages::partial_words(&timed))
-            .field("delay", self.delay(&stretch, self.decided(last.word.end)));
+            .field_if_some("language", language)
+            .field("speech", self.speech_ns())
+            .field("delay", self.delay(&stretch, self.decided(last)));
         self.post(message.build());
     }
 
     fn language(&self, number: u64, detected: &Detected) {
         let tags = language_tags(detected.code);
         let message = self.speaking(number, |speaker| {
-            speaker.language = Some(detected.code.to_string());
+            speaker.stream.language = Some(detected.code.to_string());
             if let Some(tags) = tags {
                 speaker.out.tag(tags);
             }
@@ -303,7 +323,7 @@ impl WhisperStream {
 
     /// Stream position at which the present pass decides. Paced exactly, passes lie at multiples of the chunk; what was
     /// received by now depends on the machine. A pass cannot have heard less than `at_least`.
-    fn decided(&self, at_least: Samples) -> ClockTime {
+    pub(super) fn decided(&self, at_least: Samples) -> ClockTime {
         let heard = lock(&self.input).heard;
         let chunk = lock(&self.settings).policy.chunk_samples() as Samples;
         let timeline = lock(&self.timeline);
@@ -314,7 +334,7 @@ impl WhisperStream {
 
     /// Now minus the end of what is reported, in ns: on the clock when upstream is live or paced by it, else on the
     /// stream's own time.
-    fn delay(&self, stretch: &Stretch, decided: ClockTime) -> u64 {
+    pub(super) fn delay(&self, stretch: &Stretch, decided: ClockTime) -> u64 {
         let by_stream = decided.saturating_sub(stretch.timestamp + stretch.duration);
         let by_clock = || {
             let now = self.obj().current_running_time()?;

@@ -26,6 +26,7 @@ mod properties;
 mod session;
 mod settings;
 mod speaker;
+mod speech;
 mod timeline;
 
 pub use meta::{META_NAME, MetaWord, words_of};
@@ -124,6 +125,23 @@ pub enum AudioCtx {
         nick = "overload"
     )]
     Overload,
+}
+
+/// What tells speech from everything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamVad")]
+pub enum Vad {
+    #[enum_value(
+        name = "None: energy over its own floor; nobody is told who speaks",
+        nick = "none"
+    )]
+    None,
+    #[default]
+    #[enum_value(
+        name = "Auto: a neural voice detector; none under compat=simulstreaming",
+        nick = "auto"
+    )]
+    Auto,
 }
 
 /// When passes over the audio run.

@@ -10,7 +10,7 @@ use gst::ClockTime;
 use gst::prelude::*;
 
 use super::imp::CAT;
-use super::json::Piece;
+use super::json::{Piece, Stream};
 use super::meta;
 
 /// A buffer that lies wholly behind what was covered already lasts at least this long: two frames of the network.
@@ -135,7 +135,7 @@ impl Output {
     }
 
     /// Pushes one buffer of text. Where it would start before what was pushed, it starts later.
-    pub fn text(&mut self, piece: &Piece, language: Option<&str>) {
+    pub fn text(&mut self, piece: &Piece, stream: &Stream) {
         let (Some(format), Some(segment)) = (self.format, &self.segment) else {
             gst::warning!(
                 CAT,
@@ -150,7 +150,7 @@ impl Output {
         }
         let payload = match format {
             Format::Utf8 => text,
-            Format::Json => piece.json(language, |time| {
+            Format::Json => piece.json(stream, |time| {
                 let time = segment.to_stream_time(time).unwrap_or(time);
                 time.nseconds() as f64 / 1e9
             }),

@@ -81,8 +81,19 @@ fn name_wrong_caps(pad: &gst::Pad, caps: &gst::CapsRef) {
 /// The marker of an event that asks for all said so far.
 pub fn flush_marker(event: &gst::EventRef) -> Option<String> {
     let structure = event.structure()?;
-    (event.type_() == gst::EventType::CustomDownstream && structure.name() == "whisperstream/flush")
+    let is_custom = matches!(
+        event.type_(),
+        gst::EventType::CustomDownstream | gst::EventType::CustomUpstream
+    );
+    (is_custom && structure.name() == "whisperstream/flush")
         .then(|| structure.get("marker").unwrap_or_default())
+}
+
+/// Whether the event tells of something that was heard in the audio, and so has its place among the words.
+fn is_heard(event: &gst::EventRef) -> bool {
+    let structure = event.structure();
+    event.type_() == gst::EventType::CustomDownstream
+        && structure.is_some_and(|structure| structure.name().starts_with("beepdetect/"))
 }
 
 impl WhisperStream {
@@ -91,7 +102,8 @@ impl WhisperStream {
         gst::log!(CAT, imp = self, "{event:?}");
         if let Some(marker) = flush_marker(&event) {
             let drained = self.drain() != Err(gst::FlowError::Flushing);
-            self.flushed(&marker);
+            let end = lock(&self.timeline).end();
+            self.flushed(&marker, end);
             return drained;
         }
         match event.view() {
@@ -120,6 +132,7 @@ impl WhisperStream {
                 gst::TagScope::Stream => true,
                 _ => lock(&self.speaker).out.tag(event),
             },
+            _ if is_heard(&event) => self.forward_heard(event),
             _ if event.is_serialized() => lock(&self.speaker).out.event(event),
             _ => self.srcpad().push_event(event),
         }
@@ -127,7 +140,7 @@ impl WhisperStream {
 
     /// Decides all said so far, then lets `event` go.
     fn behind_text(&self, event: gst::Event) -> bool {
-        match self.drain() {
+        match self.end() {
             Err(gst::FlowError::Flushing) => false,
             // A session that failed has said so; the stream may end all the same.
             _ => lock(&self.speaker).out.event(event),
@@ -135,6 +148,10 @@ impl WhisperStream {
     }
 
     pub(super) fn on_src_event(&self, event: gst::Event) -> bool {
+        if let Some(marker) = flush_marker(&event) {
+            self.flush_speech_soon(marker);
+            return true;
+        }
         match event.view() {
             gst::EventView::Seek(seek) if seek.get().0 < 0.0 => {
                 gst::warning!(CAT, imp = self, "speech cannot be transcribed in reverse");

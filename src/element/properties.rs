@@ -8,7 +8,7 @@ use gst::subclass::prelude::*;
 
 use super::imp::{CAT, WhisperStream, lock};
 use super::settings::{Settings, check_delay};
-use super::{AudioCtx, Compat, Pace, Precision, Task, Unit};
+use super::{AudioCtx, Compat, Pace, Precision, Task, Unit, Vad};
 
 static DEFAULTS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
@@ -157,6 +157,36 @@ pub fn all() -> Vec<glib::ParamSpec> {
             d.policy.interim,
             Playing,
         ),
+        choice(
+            "vad",
+            "What tells speech from everything else: passes run only while there is some, and its start and end are told",
+            d.vad,
+            Ready,
+        ),
+        glib::ParamSpecDouble::builder("vad-threshold")
+            .nick("Vad threshold")
+            .blurb("Probability of voice at which speech starts, above 0.15 and below 1; it goes on while the probability is 0.15 less")
+            .default_value(d.voice.threshold)
+            .flags(Ready.flags())
+            .build(),
+        number(
+            "vad-min-speech",
+            "Voice shorter than this is no speech, in milliseconds: 16 to 5000",
+            d.voice.min_speech_ms,
+            Ready,
+        ),
+        number(
+            "vad-min-silence",
+            "A pause shorter than this is part of the speech, in milliseconds: 50 to 10000",
+            d.voice.min_silence_ms,
+            Ready,
+        ),
+        text(
+            "leg",
+            "Name of this side of the call, copied into messages, events and JSON; unset: none",
+            d.leg.as_deref(),
+            Ready,
+        ),
         number(
             "latency",
             "Time that text may take, in milliseconds: 0 to 3600000. Added to the pipeline's latency if upstream is live; GAP events never lag the input by more",
@@ -169,6 +199,16 @@ pub fn all() -> Vec<glib::ParamSpec> {
             d.lateness_ms,
             Playing,
         ),
+        glib::ParamSpecBoolean::builder("speaking")
+            .nick("Speaking")
+            .blurb("Somebody speaks, by the voice detector; notified")
+            .read_only()
+            .build(),
+        glib::ParamSpecUInt::builder("speech-duration")
+            .nick("Speech duration")
+            .blurb("Speech so far, pauses left out, in milliseconds; 0 while nobody speaks")
+            .read_only()
+            .build(),
         glib::ParamSpecUInt::builder("max-observed-delay")
             .nick("Max observed delay")
             .blurb("Longest time that text took so far, in milliseconds, if upstream is live; notified")
@@ -339,6 +379,16 @@ impl WhisperStream {
             "audio-ctx" => s.audio_ctx.to_value(),
             "unit" => s.unit.to_value(),
             "interim" => p.interim.to_value(),
+            "vad" => s.vad.to_value(),
+            "vad-threshold" => s.voice.threshold.to_value(),
+            "vad-min-speech" => s.voice.min_speech_ms.to_value(),
+            "vad-min-silence" => s.voice.min_silence_ms.to_value(),
+            "leg" => s.leg.to_value(),
+            "speaking" => (self.speech_so_far().is_some()).to_value(),
+            "speech-duration" => {
+                let ms = self.speech_so_far().map_or(0, |speech| speech.as_millis());
+                u32::try_from(ms).unwrap_or(u32::MAX).to_value()
+            }
             "latency" => s.latency_ms.to_value(),
             "lateness" => s.lateness_ms.to_value(),
             "max-observed-delay" => self.observed_delay_ms.load(Ordering::Relaxed).to_value(),
@@ -387,6 +437,11 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "audio-ctx" => s.audio_ctx = get::<AudioCtx>(value)?,
         "unit" => s.unit = get::<Unit>(value)?,
         "interim" => p.interim = get(value)?,
+        "vad" => s.vad = get::<Vad>(value)?,
+        "vad-threshold" => s.voice.threshold = get(value)?,
+        "vad-min-speech" => s.voice.min_speech_ms = get(value)?,
+        "vad-min-silence" => s.voice.min_silence_ms = get(value)?,
+        "leg" => s.leg = get(value)?,
         "latency" => s.latency_ms = get(value)?,
         "lateness" => s.lateness_ms = get(value)?,
         _ => return None,

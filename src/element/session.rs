@@ -15,7 +15,7 @@ use super::settings::{Refusal, Settings};
 use super::speaker::{Manner, Utterance};
 use super::{Compat, Pace};
 use crate::engine::models::{self, Lease, Model};
-use crate::engine::{self, EngineError, Listener, ModelKey, Session, Stats};
+use crate::engine::{self, Drain, EngineError, Listener, ModelKey, Session, Stats};
 use crate::policy::LanguageChoice;
 use crate::whisper::WhisperError;
 
@@ -39,8 +39,13 @@ pub struct Held {
     pub next_language: Option<&'static str>,
 }
 
-/// What `flush-speech` was called with.
-pub struct Marker(String);
+/// What `flush-speech` was called with, and what its answer waits for.
+pub struct Marker {
+    text: String,
+    drain: Drain,
+    /// End of the audio that was there then.
+    end: ClockTime,
+}
 
 impl WhisperStream {
     /// READY→PAUSED: checks the settings and asks for the model; waits for nothing.
@@ -81,7 +86,11 @@ impl WhisperStream {
     pub(super) fn forget(&self) {
         let position = self.session().map_or(0, |session| session.position());
         lock(&self.timeline).start(position, ClockTime::ZERO);
-        lock(&self.input).flush();
+        {
+            let mut input = lock(&self.input);
+            input.flush();
+            input.ticked = position;
+        }
         lock(&self.speaker).flush(position);
     }
 
@@ -91,6 +100,7 @@ impl WhisperStream {
             session.flush_end();
         }
         self.flushing.store(false, Ordering::SeqCst);
+        self.answer_all_markers();
     }
 
     /// PAUSED→READY, the pads being shut: ends the session; the model stays.
@@ -175,7 +185,8 @@ impl WhisperStream {
             speaker.utterance = Utterance::default();
             speaker.session = number;
             speaker.manner = manner(&settings, pace);
-            speaker.language = match wanted.policy.language_choice() {
+            speaker.stream.leg = settings.leg.clone();
+            speaker.stream.language = match wanted.policy.language_choice() {
                 Ok(LanguageChoice::Fixed(language)) => Some(language.code.to_string()),
                 _ => None,
             };
@@ -239,70 +250,103 @@ impl WhisperStream {
         messages::stats("whisperstream/stats", &settings, &stats, clamped)
     }
 
-    /// Decides and delivers all said so far, in the streaming thread. `Flushing`: a flush or a stop came between.
+    /// Decides and delivers all said so far, in the streaming thread; speech may go on behind it. `Flushing`: a flush or
+    /// a stop came between.
     pub(super) fn drain(&self) -> Result<(), gst::FlowError> {
+        self.decide(Session::drain)
+    }
+
+    /// As [`drain`](Self::drain), where the stream ends or breaks off.
+    pub(super) fn end(&self) -> Result<(), gst::FlowError> {
+        self.decide(Session::end)
+    }
+
+    fn decide(
+        &self,
+        decide: fn(&Session) -> Result<(), engine::Stopped>,
+    ) -> Result<(), gst::FlowError> {
         let (end, fresh) = {
             let timeline = lock(&self.timeline);
             (timeline.end(), timeline.is_fresh())
         };
         if !fresh && let Some(session) = self.session() {
-            session.drain().map_err(|stopped| match stopped {
+            decide(&session).map_err(|stopped| match stopped {
                 engine::Stopped::Flushing => gst::FlowError::Flushing,
                 engine::Stopped::Failed => gst::FlowError::Error,
             })?;
+            self.tick_rest(&session);
         }
         lock(&self.speaker).finish(end);
         Ok(())
     }
 
-    /// `flush-speech`, or the event of that meaning sent to the element: any thread, returns at once.
-    pub(super) fn flush_speech_soon(&self, marker: String) {
-        lock(&self.markers).push(Marker(marker));
-        self.obj()
-            .call_async(|element| element.imp().flush_markers());
-    }
-
-    fn flush_markers(&self) {
-        // One job at a time, so that the answers come in order; it answers for all that wait by now.
-        let _turn = lock(&self.flush_turn);
-        let markers = std::mem::take(&mut *lock(&self.markers));
-        if markers.is_empty() {
+    /// `flush-speech`, or the event of that meaning from anywhere: any thread, returns at once. What is here now is
+    /// decided and delivered; then the worker gives the answer.
+    pub(super) fn flush_speech_soon(&self, text: String) {
+        let mut markers = lock(&self.markers);
+        let end = lock(&self.timeline).end();
+        if let Some(session) = self.session()
+            && let Ok(drain) = session.ask_drain()
+        {
+            markers.push(Marker { text, drain, end });
             return;
         }
-        if let Some(session) = self.session() {
-            // Stopped by a flush, nothing is left to wait for: the answer is due all the same.
-            let _ = session.drain();
+        drop(markers);
+        // Nothing is left to wait for: the answer is due all the same, but the caller may hold the output.
+        self.obj()
+            .call_async(move |element| element.imp().flushed(&text, end));
+    }
+
+    /// The drain of this number is done, and those before it.
+    pub(super) fn drained(&self, number: u64) {
+        let mut markers = lock(&self.markers);
+        let done = markers.partition_point(|marker| marker.drain.number() <= number);
+        let done: Vec<Marker> = markers.drain(..done).collect();
+        drop(markers);
+        for Marker { text, end, .. } in done {
+            self.flushed(&text, end);
         }
-        for Marker(marker) in markers {
-            self.flushed(&marker);
-        }
+    }
+
+    /// Nothing is left that an answer could wait for.
+    pub(super) fn answer_all_markers(&self) {
+        self.drained(u64::MAX);
     }
 
     /// Says that all before `marker` is delivered.
-    pub(super) fn flushed(&self, marker: &str) {
-        let end = lock(&self.timeline).end();
-        let event = gst::Structure::builder("whisperstream/flushed")
-            .field("marker", marker)
-            .build();
-        let message = {
+    pub(super) fn flushed(&self, marker: &str, end: ClockTime) {
+        let told = {
             let mut speaker = lock(&self.speaker);
             speaker.finish(end);
-            let segment = match speaker.out.segment() {
-                Some(segment) => segment.clone(),
-                None => gst::FormattedSegment::new(),
-            };
-            if speaker.out.segment().is_some() {
-                speaker.out.event(gst::event::CustomDownstream::new(event));
-            }
-            Stretch::new(&segment, end, end)
+            let segment = speaker.out.segment().cloned();
+            let told = Stretch::new(&segment.clone().unwrap_or_default(), end, end)
                 .structure("whisperstream/flushed", speaker.number())
                 .field("marker", marker)
-                .build()
+                .build();
+            if segment.is_some() {
+                speaker.out.event(self.event(&told));
+            }
+            told
         };
-        self.post(message);
+        self.post(told);
     }
 
-    pub(super) fn post(&self, structure: gst::Structure) {
+    /// A serialized event that says what a message says.
+    pub(super) fn event(&self, structure: &gst::StructureRef) -> gst::Event {
+        let mut structure = structure.to_owned();
+        self.name_leg(&mut structure);
+        gst::event::CustomDownstream::new(structure)
+    }
+
+    /// Puts the name of this side of the call on what is told.
+    pub(super) fn name_leg(&self, structure: &mut gst::Structure) {
+        if let Some(leg) = &lock(&self.settings).leg {
+            structure.set("leg", leg);
+        }
+    }
+
+    pub(super) fn post(&self, mut structure: gst::Structure) {
+        self.name_leg(&mut structure);
         let seqnum = lock(&self.input).seqnum;
         let message = gst::message::Element::builder(structure)
             .src(&*self.obj())
@@ -337,7 +381,10 @@ fn refused(refusal: &Refusal) -> gst::ErrorMessage {
 /// The engine's fault as an ERROR message.
 pub fn error_message(error: &EngineError) -> gst::ErrorMessage {
     match error {
-        EngineError::Settings(_) | EngineError::Heads { .. } | EngineError::NoHeads => {
+        EngineError::Settings(_)
+        | EngineError::Vad(_)
+        | EngineError::Heads { .. }
+        | EngineError::NoHeads => {
             gst::error_msg!(gst::ResourceError::Settings, ("{error}"))
         }
         EngineError::Model(cause) => match **cause {

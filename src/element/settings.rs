@@ -2,9 +2,10 @@
 
 use gst::ClockTime;
 
-use super::{AudioCtx, Compat, Pace, Precision, Task, Unit};
+use super::{AudioCtx, Compat, Pace, Precision, Task, Unit, Vad};
 use crate::engine::{self, ModelKey, SessionSettings};
 use crate::policy::{self, PolicySettings, SettingsError};
+use crate::speech::{VadError, VadSettings};
 use crate::whisper::{self, AlignmentHead, Arithmetic, Backend, Device, ModelSource, WhisperError};
 
 /// Longest `latency` or `lateness`: an hour.
@@ -25,6 +26,10 @@ pub struct Settings {
     pub unit: Unit,
     pub latency_ms: u32,
     pub lateness_ms: u32,
+    pub vad: Vad,
+    pub voice: VadSettings,
+    /// Name of this side of the call.
+    pub leg: Option<String>,
     /// `task`, `compat` and `audio_ctx` in here are not used: the enums above are.
     pub policy: PolicySettings,
 }
@@ -44,6 +49,9 @@ impl Default for Settings {
             unit: Unit::default(),
             latency_ms: 2_000,
             lateness_ms: 0,
+            vad: Vad::default(),
+            voice: VadSettings::default(),
+            leg: None,
             policy: PolicySettings::default(),
         }
     }
@@ -54,6 +62,8 @@ impl Default for Settings {
 pub enum Refusal {
     #[error(transparent)]
     Policy(#[from] SettingsError),
+    #[error(transparent)]
+    Vad(#[from] VadError),
     #[error(
         "model is empty; give the directory of a Whisper model, or leave the property unset for the bundled demo model"
     )]
@@ -83,6 +93,17 @@ impl Settings {
 
     pub fn chunk(&self) -> ClockTime {
         ClockTime::from_mseconds(self.policy.min_chunk_ms.into())
+    }
+
+    /// The voice detector, if there is one.
+    fn detector(&self) -> Result<Option<VadSettings>, VadError> {
+        self.voice.check()?;
+        Ok(self.has_detector().then_some(self.voice))
+    }
+
+    /// Whether a voice detector listens.
+    pub fn has_detector(&self) -> bool {
+        self.vad == Vad::Auto && self.compat == Compat::None
     }
 
     /// Whether the bundled demo model is what runs.
@@ -151,6 +172,7 @@ impl Settings {
                 .map(parse_heads)
                 .transpose()?,
             pace,
+            vad: self.detector()?,
             max_streams: self.max_streams,
         })
     }

@@ -1,15 +1,19 @@
 //! From decided words to pieces of text: by `unit`, no later than `latency` allows.
 
+use std::collections::VecDeque;
+
 use gst::ClockTime;
 
 use super::Unit;
 use super::cues::{Cue, Cues, TimedWord, attach_punctuation};
-use super::json::Piece;
+use super::json::{Piece, Stream};
 use super::output::Output;
 use crate::policy::Samples;
 
 /// Most words of an utterance kept for its `final` message; of a longer one the newest are.
 const KEPT_WORDS: usize = 4_096;
+/// Most events that wait; one more lets the oldest go.
+const MOST_LATER: usize = 256;
 /// GAPs that only keep `latency` come in steps of this length.
 const GAP_STEP: ClockTime = ClockTime::from_mseconds(100);
 
@@ -77,13 +81,17 @@ pub struct Manner {
 pub struct Speaker {
     pub out: Output,
     pub manner: Manner,
-    pub language: Option<String>,
+    pub stream: Stream,
+    /// Speech has started, and what was said in it is not all told.
+    pub speaking: bool,
     pub utterance: Utterance,
     /// Which session may speak; others are closed.
     pub session: u64,
     /// What lies before this position was flushed.
     pub floor: Samples,
     cues: Cues,
+    /// Others' events that wait for the text before them, and the instants they belong to.
+    later: VecDeque<(ClockTime, gst::Event)>,
 }
 
 impl Speaker {
@@ -91,7 +99,9 @@ impl Speaker {
         Speaker {
             out,
             manner: Manner::default(),
-            language: None,
+            stream: Stream::default(),
+            speaking: false,
+            later: VecDeque::new(),
             utterance: Utterance::default(),
             session: 0,
             floor: 0,
@@ -108,6 +118,8 @@ impl Speaker {
     /// Forgets what was not said yet.
     pub fn flush_words(&mut self, floor: Samples) {
         self.floor = floor;
+        self.later.clear();
+        self.speaking = false;
         self.cues.clear();
         let spoke = !self.utterance.words.is_empty();
         self.utterance = Utterance {
@@ -211,6 +223,29 @@ impl Speaker {
             self.push_cue(cue, &moment(self.number(), end), true);
         }
         self.out.cover(end);
+        self.forward(ClockTime::MAX);
+    }
+
+    /// Has `event` leave behind the text of what was said before the instant `at`.
+    pub fn event_at(&mut self, at: ClockTime, event: gst::Event) {
+        self.later.push_back((at, event));
+        if self.later.len() > MOST_LATER {
+            self.forward_one();
+        }
+        self.forward(self.out.covered());
+    }
+
+    /// Lets go what belongs to instants up to `until`: no text that is still to come was said before it.
+    pub fn forward(&mut self, until: ClockTime) {
+        while self.later.front().is_some_and(|(at, _)| *at <= until) {
+            self.forward_one();
+        }
+    }
+
+    fn forward_one(&mut self) {
+        if let Some((_, event)) = self.later.pop_front() {
+            self.out.event(event);
+        }
     }
 
     fn deadline(&self, received: ClockTime) -> ClockTime {
@@ -230,6 +265,7 @@ impl Speaker {
     fn cover(&mut self, until: ClockTime) {
         let until = self.cues.start().map_or(until, |start| start.min(until));
         self.out.cover(until);
+        self.forward(until);
     }
 
     fn push_cue(&mut self, cue: Cue, release: &Timed, is_final: bool) {
@@ -261,7 +297,8 @@ impl Speaker {
     }
 
     fn push(&mut self, piece: &Piece) {
-        self.out.text(piece, self.language.as_deref());
+        self.forward(piece.start);
+        self.out.text(piece, &self.stream);
     }
 }
 

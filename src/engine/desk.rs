@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use super::inbox::{Audio, Inbox, Take};
+use super::inbox::{Audio, Inbox, Mark, Take};
 use super::stats::{Meter, duration};
 use super::{Event, Listener, Stats, Stopped, lock};
 use crate::policy::{PolicySettings, Samples};
@@ -48,6 +48,20 @@ struct State {
     exited: bool,
     /// Users of the model, once it is loaded.
     users: Option<Arc<AtomicU32>>,
+}
+
+/// A last pass that was asked for, by [`Session::ask_drain`](super::Session::ask_drain).
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    epoch: u64,
+    number: u64,
+}
+
+impl Drain {
+    /// Drains of a session are done in the order of their numbers; [`Event::Drained`] names them.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 /// What the worker does next.
@@ -111,6 +125,15 @@ impl Desk {
         }
     }
 
+    /// Notes what is known of the audio that is pushed next.
+    pub(super) fn mark(&self, mark: Mark) {
+        let mut state = lock(&self.state);
+        state.inbox.mark(mark);
+        if state.inbox.is_ready() {
+            self.work.notify_one();
+        }
+    }
+
     pub(super) fn push(&self, mut audio: Audio) -> Result<Samples, Stopped> {
         let now = Instant::now();
         let mut state = lock(&self.state);
@@ -131,19 +154,26 @@ impl Desk {
         }
     }
 
-    pub(super) fn drain(&self) -> Result<(), Stopped> {
+    /// Asks for a last pass over all that is here; does not wait for it.
+    pub(super) fn ask_drain(&self) -> Result<Drain, Stopped> {
         let mut state = lock(&self.state);
         state.refusal()?;
-        let epoch = state.epoch;
         state.inbox.drain();
-        let ticket = state.drained + state.inbox.drains();
         self.work.notify_one();
+        Ok(Drain {
+            epoch: state.epoch,
+            number: state.drained + state.inbox.drains(),
+        })
+    }
+
+    pub(super) fn wait_drained(&self, drain: Drain) -> Result<(), Stopped> {
+        let mut state = lock(&self.state);
         loop {
-            if state.drained >= ticket && state.epoch == epoch {
+            if state.drained >= drain.number && state.epoch == drain.epoch {
                 return Ok(());
             }
             state.refusal()?;
-            if state.epoch != epoch {
+            if state.epoch != drain.epoch {
                 return Err(Stopped::Flushing);
             }
             state = wait(&self.freed, state);
@@ -344,6 +374,11 @@ impl Desk {
         let (start, samples) = state.inbox.mend();
         state.meter.heard = start.saturating_add(samples);
         Some((start, samples))
+    }
+
+    /// Number of the drain whose last pass is next, or was just made.
+    pub(super) fn draining(&self) -> u64 {
+        lock(&self.state).drained + 1
     }
 
     /// A drain's last pass is delivered.

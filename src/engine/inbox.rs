@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Pace;
 use crate::policy::Samples;
+use crate::speech::{Boundary, Detection};
 use crate::whisper::{FRAME, SAMPLE_RATE};
 
 /// What a pusher brings.
@@ -56,11 +57,66 @@ pub(super) enum Take {
         end: Samples,
         /// When the last of them arrived.
         arrived: Option<Instant>,
-        /// A drain waits for this pass; `samples` may be empty.
-        is_last: bool,
+        cut: Cut,
     },
+    /// Nothing to hear, but something to tell: the stream has come to this mark.
+    Mark(Mark),
     /// Audio was dropped behind `end`, the last sample taken: end the utterance, then call [`Inbox::mend`].
     Hole { end: Samples },
+}
+
+/// Why a chunk ends where it does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Cut {
+    /// It is full (or, live, all there is).
+    Full,
+    /// Somebody wants to know what is being said, at this position; chunks go on as if nothing had been.
+    Look,
+    /// Speech has ended.
+    SpeechEnd(Detection),
+    /// A drain waits for this pass; there may be no samples.
+    Last,
+}
+
+/// Something that became known of the audio, and up to which position it was heard for that. Between two samples, in
+/// order with the passes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Mark {
+    Speech(Detection),
+    Look(Samples),
+}
+
+impl Mark {
+    fn at(&self) -> Samples {
+        match self {
+            Mark::Speech(detection) => detection.at,
+            Mark::Look(at) => *at,
+        }
+    }
+
+    /// Marks that end a chunk.
+    fn cut(&self) -> Option<Cut> {
+        match *self {
+            Mark::Look(_) => Some(Cut::Look),
+            Mark::Speech(detection) => match detection.boundary {
+                Boundary::End { .. } => Some(Cut::SpeechEnd(detection)),
+                Boundary::Start { .. } => None,
+            },
+        }
+    }
+
+    fn move_to(&mut self, position: Samples) {
+        match self {
+            Mark::Speech(detection) => detection.at = position,
+            Mark::Look(at) => *at = position,
+        }
+    }
+}
+
+/// What [`Inbox::take`] takes next.
+enum Next {
+    Cut(Samples, Cut),
+    Mark,
 }
 
 /// Bounded in both paces: exact refuses what does not fit, live drops the oldest.
@@ -73,8 +129,12 @@ pub(super) struct Inbox {
     start: Samples,
     /// Position behind the last sample taken; less than `start` where audio was dropped.
     taken: Samples,
+    /// Exact chunks are counted from here.
+    grid: Samples,
     /// Positions up to which a drain waits, in order.
     drains: VecDeque<Samples>,
+    /// What is known of the audio that waits and of what comes next, in order.
+    marks: VecDeque<Mark>,
     arrivals: VecDeque<(Samples, Instant)>,
     dropped: u64,
 }
@@ -97,7 +157,9 @@ impl Inbox {
             queue: VecDeque::new(),
             start: 0,
             taken: 0,
+            grid: 0,
             drains: VecDeque::new(),
+            marks: VecDeque::new(),
             arrivals: VecDeque::new(),
             dropped: 0,
         }
@@ -166,6 +228,19 @@ impl Inbox {
         self.start = self.start.saturating_add(n);
         self.dropped = self.dropped.saturating_add(n);
         self.forget_arrivals(self.start);
+        // What was heard in it was heard all the same: speech that started goes on behind the hole.
+        self.marks
+            .retain(|mark| mark.at() > self.start || !matches!(mark, Mark::Look(_)));
+        for mark in &mut self.marks {
+            if mark.at() < self.start {
+                mark.move_to(self.start);
+            }
+        }
+    }
+
+    /// Notes what is known of the audio that is appended next. Call it before that audio comes.
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.marks.push_back(mark);
     }
 
     /// Asks for a last pass at the present position.
@@ -184,33 +259,24 @@ impl Inbox {
 
     /// Whether [`take`](Self::take) would bring something.
     pub(super) fn is_ready(&self) -> bool {
-        let waiting = self.queue.len();
-        !self.drains.is_empty()
-            || self.start > self.taken
-            || match self.pace {
-                Pace::Exact => waiting > self.chunk,
-                Pace::Live => waiting >= self.chunk,
-            }
+        self.start > self.taken || self.next().is_some()
     }
 
-    /// The next chunk, if it is time for one.
+    /// The next chunk or mark, if it is time for one.
     pub(super) fn take(&mut self) -> Option<Take> {
-        if !self.is_ready() {
-            return None;
-        }
         if self.start > self.taken {
             return Some(Take::Hole { end: self.taken });
         }
-        let (n, is_last) = match self.drains.front() {
-            Some(edge) => {
-                let before = edge.saturating_sub(self.start).min(self.backlog()) as usize;
-                match self.pace {
-                    Pace::Exact if before > self.chunk => (self.chunk, false),
-                    _ => (before, true),
-                }
-            }
-            None => (self.next_chunk(), false),
+        let (end, cut) = match self.next()? {
+            Next::Cut(end, cut) => (end, cut),
+            Next::Mark => return self.marks.pop_front().map(Take::Mark),
         };
+        match cut {
+            Cut::Look | Cut::SpeechEnd(_) => drop(self.marks.pop_front()),
+            Cut::Last => self.grid = end,
+            Cut::Full => {}
+        }
+        let n = end.saturating_sub(self.start).min(self.backlog()) as usize;
         let samples: Vec<f32> = self
             .queue
             .drain(..n)
@@ -223,17 +289,53 @@ impl Inbox {
             samples,
             end: self.taken,
             arrived,
-            is_last,
+            cut,
         })
     }
 
-    /// Exact: one chunk. Live: all there is, cut at whole encoder frames, so that a later scroll of the window leaves
-    /// the log-mel frames where they were.
-    fn next_chunk(&self) -> usize {
-        let waiting = self.queue.len();
+    /// What comes first: the end of a full chunk, a mark, or a drain. Of those at one position, a mark that has only to
+    /// be told goes before the pass, and the end of speech closes it.
+    fn next(&self) -> Option<Next> {
+        let mark = self
+            .marks
+            .front()
+            .filter(|mark| mark.at() <= self.position());
+        let drain = self.drains.front().map(|&edge| (edge, Cut::Last));
+        let full = self.full().map(|end| (end, Cut::Full));
+        // A drain takes the place of the full chunk that ends with it.
+        let pass = match (drain, full) {
+            (Some(drain), Some(full)) if full.0 < drain.0 => Some(full),
+            (Some(drain), _) => Some(drain),
+            (None, full) => full,
+        };
+        match (mark, pass) {
+            (Some(mark), pass) if pass.is_none_or(|(end, _)| mark.at() <= end) => {
+                Some(match mark.cut() {
+                    Some(cut) => Next::Cut(mark.at(), cut),
+                    None => Next::Mark,
+                })
+            }
+            (_, pass) => pass.map(|(end, cut)| Next::Cut(end, cut)),
+        }
+    }
+
+    /// Where the next full chunk ends, if it is there. Exact: at a multiple of the chunk, whatever else was cut in
+    /// between, once a sample behind it is there. Live: all there is, cut at whole encoder frames, so that a later scroll
+    /// of the window leaves the log-mel frames where they were; before a drain, that takes all.
+    fn full(&self) -> Option<Samples> {
+        let chunk = self.chunk as u64;
         match self.pace {
-            Pace::Exact => self.chunk.min(waiting),
-            Pace::Live => (waiting - waiting % FRAME).max(self.chunk.min(waiting)),
+            Pace::Exact => {
+                let since = self.start.saturating_sub(self.grid);
+                let end = self.start.saturating_add(chunk - since % chunk);
+                (self.position() > end).then_some(end)
+            }
+            Pace::Live if !self.drains.is_empty() => None,
+            Pace::Live => {
+                let waiting = self.backlog();
+                let whole = waiting - waiting % FRAME as u64;
+                (waiting >= chunk).then(|| self.start.saturating_add(whole.max(chunk)))
+            }
         }
     }
 
@@ -248,8 +350,10 @@ impl Inbox {
     pub(super) fn clear(&mut self) {
         self.start = self.position();
         self.taken = self.start;
+        self.grid = self.start;
         self.queue.clear();
         self.drains.clear();
+        self.marks.clear();
         self.arrivals.clear();
     }
 

@@ -21,12 +21,9 @@ fn silence(inbox: &mut Inbox, samples: u64) -> u64 {
 fn chunk(inbox: &mut Inbox) -> Option<(usize, Samples, bool)> {
     match inbox.take()? {
         Take::Chunk {
-            samples,
-            end,
-            is_last,
-            ..
-        } => Some((samples.len(), end, is_last)),
-        Take::Hole { .. } => panic!("a hole"),
+            samples, end, cut, ..
+        } => Some((samples.len(), end, cut == Cut::Last)),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -195,4 +192,117 @@ fn times_of_arrival_take_no_more_room_than_the_audio_is_long() {
         "{}",
         inbox.arrivals.len()
     );
+}
+
+fn start(at: Samples) -> Mark {
+    let (onset, probability) = (at - 1_600, 0.9);
+    Mark::Speech(Detection {
+        at,
+        boundary: Boundary::Start { onset, probability },
+    })
+}
+
+fn end(at: Samples) -> Mark {
+    let (onset, end) = (0, at - 8_000);
+    Mark::Speech(Detection {
+        at,
+        boundary: Boundary::End { onset, end },
+    })
+}
+
+/// Position and kind of all there is to take.
+fn all(inbox: &mut Inbox) -> Vec<(Samples, &'static str)> {
+    let mut taken = Vec::new();
+    while let Some(take) = inbox.take() {
+        taken.push(match take {
+            Take::Chunk { end, cut, .. } => match cut {
+                Cut::Full => (end, "full"),
+                Cut::Look => (end, "look"),
+                Cut::SpeechEnd(_) => (end, "speech end"),
+                Cut::Last => {
+                    inbox.drained();
+                    (end, "last")
+                }
+            },
+            Take::Mark(mark) => (mark.at(), "mark"),
+            Take::Hole { end } => {
+                inbox.mend();
+                (end, "hole")
+            }
+        });
+    }
+    taken
+}
+
+#[test]
+fn the_end_of_speech_ends_a_chunk_and_moves_no_other() {
+    let mut inbox = inbox(Pace::Exact);
+    inbox.mark(start(3_000));
+    silence(&mut inbox, 3_000);
+    assert_eq!(all(&mut inbox), [(3_000, "mark")]);
+    inbox.mark(end(11_000));
+    inbox.mark(start(15_000));
+    silence(&mut inbox, 13_001);
+    let taken = [
+        (8_000, "full"),
+        (11_000, "speech end"),
+        (15_000, "mark"),
+        (16_000, "full"),
+    ];
+    assert_eq!(all(&mut inbox), taken);
+}
+
+#[test]
+fn what_is_known_of_audio_still_to_come_waits_for_it() {
+    for pace in [Pace::Exact, Pace::Live] {
+        let mut inbox = inbox(pace);
+        inbox.mark(start(3_000));
+        silence(&mut inbox, 2_999);
+        assert_eq!(all(&mut inbox), [], "{pace:?}");
+        silence(&mut inbox, 1);
+        assert_eq!(all(&mut inbox), [(3_000, "mark")], "{pace:?}");
+    }
+}
+
+#[test]
+fn at_one_position_the_start_goes_before_the_pass_and_the_end_closes_it() {
+    let mut inbox = inbox(Pace::Exact);
+    inbox.mark(start(8_000));
+    inbox.mark(end(16_000));
+    silence(&mut inbox, 16_000);
+    inbox.drain();
+    let taken = [
+        (8_000, "mark"),
+        (8_000, "full"),
+        (16_000, "speech end"),
+        (16_000, "last"),
+    ];
+    assert_eq!(all(&mut inbox), taken);
+}
+
+#[test]
+fn live_the_end_of_speech_waits_for_no_full_chunk() {
+    let mut inbox = inbox(Pace::Live);
+    inbox.mark(end(9_000));
+    silence(&mut inbox, 9_100);
+    assert_eq!(all(&mut inbox), [(9_000, "speech end")]);
+    silence(&mut inbox, 7_900);
+    assert_eq!(all(&mut inbox), [(16_960, "full")]);
+}
+
+#[test]
+fn a_look_comes_between_two_chunks() {
+    let mut inbox = inbox(Pace::Exact);
+    inbox.mark(Mark::Look(5_000));
+    silence(&mut inbox, 8_001);
+    assert_eq!(all(&mut inbox), [(5_000, "look"), (8_000, "full")]);
+}
+
+#[test]
+fn speech_that_starts_in_what_is_dropped_goes_on_behind_it() {
+    let mut inbox = inbox(Pace::Live);
+    inbox.mark(start(5_000));
+    inbox.mark(Mark::Look(6_000));
+    silence(&mut inbox, MAX as u64 + 7_000);
+    assert_eq!(all(&mut inbox)[..2], [(0, "hole"), (7_000, "mark")]);
 }

@@ -1,6 +1,7 @@
 //! Threads and sharing: one model per process, a session per stream, who runs next, metrics. No GStreamer.
 //!
-//! The element opens a [`Session`] per stream and pushes samples; the session's worker answers in [`Event`]s.
+//! The element opens a [`Session`] per stream and pushes samples; the session's worker answers in [`Event`]s. Speech is
+//! detected on the thread that pushes, at once; what was detected also goes through the desk, in order with the passes.
 //!
 //! ```text
 //! Session ── push, drain, flush, close ──> Desk (one mutex: inbox, epoch, meter) <── next job ── Worker ──> Listener
@@ -19,6 +20,7 @@
 //! the pass is cancelled.
 
 mod desk;
+mod hearing;
 mod inbox;
 pub mod models;
 pub mod pass;
@@ -34,11 +36,13 @@ mod worker;
 use std::any::Any;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use desk::Drain;
 pub use models::ModelKey;
 pub use session::{Listener, Pace, Session, SessionSettings, Stopped};
 pub use stats::Stats;
 
 use crate::policy::{Detected, Guards, PartialWord, Release, Samples, SettingsError};
+use crate::speech::{Detection, VadError};
 use crate::whisper::WhisperError;
 
 /// Locks, whatever became of a thread that held the lock: no state here is left half-changed by a panic.
@@ -53,7 +57,8 @@ fn fault_text(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "no description".into())
 }
 
-/// What a session tells its owner. Called from the session's worker (or loader) thread, one at a time and in order.
+/// What a session tells its owner: [`Noticed`](Event::Noticed) from the thread that pushes; all others from the session's
+/// worker (or loader) thread, one at a time and in order.
 #[derive(Debug)]
 pub enum Event {
     /// The model is being loaded, percent done; not sent when it was there already.
@@ -72,11 +77,21 @@ pub enum Event {
     },
     /// The utterance ended with nothing new to say (its last words came before).
     UtteranceEnd { utterance: u64 },
-    /// The unstable tail (only with `interim`); `committed` is the utterance's text so far.
+    /// What is said so far, after each pass and when speech starts (only with `interim`): `committed` is the utterance's
+    /// text, never revised, `words` the unstable tail behind it.
     Partial {
         utterance: u64,
         committed: String,
         words: Vec<PartialWord>,
+        heard: Samples,
+    },
+    /// Speech was detected to start or end: told at once, on the thread that pushes, while passes over what came before
+    /// may still be under way.
+    Noticed(Detection),
+    /// The same, in order with the words.
+    Speech {
+        detection: Detection,
+        utterance: u64,
     },
     /// The language was detected.
     Language(Detected),
@@ -88,6 +103,8 @@ pub enum Event {
     },
     /// What the guards cut in the pass that just ended; not sent when they cut nothing.
     Guarded(Guards),
+    /// All pushed before [`Session::ask_drain`] is decided and told; [`Drain::number`] is the drain's.
+    Drained { number: u64 },
     /// Settings given to [`Session::update`] that the loaded model cannot follow (another language than English on an
     /// `.en` model, say). The session goes on with those it had.
     Refused(SettingsError),
@@ -125,6 +142,8 @@ impl From<WhisperError> for EngineError {
 pub enum EngineError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Vad(#[from] VadError),
     #[error(transparent)]
     Model(#[from] std::sync::Arc<WhisperError>),
     #[error(

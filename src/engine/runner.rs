@@ -6,6 +6,7 @@ use super::models::{self, Lease, Model, Request};
 use super::scheduler::{Due, Effort, Strain};
 use super::{EngineError, ModelKey};
 use crate::policy::{AlignAtt, Outcome, PolicySettings, Samples, SettingsError};
+use crate::speech::Boundary;
 use crate::whisper::{AlignmentHead, Cancel, WhisperConfig};
 
 /// Brings what a worker needs to run passes. The network is one; tests have another.
@@ -28,6 +29,9 @@ pub(super) trait Source: Send + 'static {
 pub(super) trait Runner {
     /// Appends a chunk, samples in -1..1.
     fn insert(&mut self, chunk: &[f32]);
+
+    /// What the voice detector heard: the start of speech before the chunk in which it became certain, the end behind it.
+    fn speech(&mut self, boundary: &Boundary);
 
     /// A pass over all that is held, or the decision to run none. `cancel` is heeded when this thread is unparked.
     fn pass(&mut self, is_last: bool, due: Due, cancel: &Cancel) -> Result<Heard, EngineError>;
@@ -118,6 +122,10 @@ pub(super) struct Stream {
 impl Runner for Stream {
     fn insert(&mut self, chunk: &[f32]) {
         self.policy.insert(chunk);
+    }
+
+    fn speech(&mut self, boundary: &Boundary) {
+        self.policy.speech(boundary);
     }
 
     fn pass(&mut self, is_last: bool, due: Due, cancel: &Cancel) -> Result<Heard, EngineError> {

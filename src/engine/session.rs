@@ -4,13 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::desk::Desk;
+use super::desk::{Desk, Drain};
+use super::hearing::Hearing;
 use super::inbox::{Audio, Inbox};
 use super::runner::{Network, Source};
 use super::streams::Place;
 use super::worker::{Cut, Start};
 use super::{EngineError, Event, ModelKey, Stats, lock};
-use crate::policy::{AudioCtx, PolicySettings, Samples};
+use crate::policy::{AudioCtx, Gate, PolicySettings, Samples};
+use crate::speech::VadSettings;
 use crate::whisper::AlignmentHead;
 
 /// When passes run.
@@ -32,6 +34,8 @@ pub struct SessionSettings {
     /// Overrides the model's own heads.
     pub alignment_heads: Option<Vec<AlignmentHead>>,
     pub pace: Pace,
+    /// Where speech is told from everything else; `None`: by its energy alone, and nobody is told.
+    pub vad: Option<VadSettings>,
     /// Most streams on this model in the process, this one included; 0: no limit. One more is refused by
     /// [`Session::open`].
     pub max_streams: u32,
@@ -53,6 +57,7 @@ pub type Listener = Arc<dyn Fn(Event) + Send + Sync>;
 /// A stream's session. Dropping it closes it.
 pub struct Session {
     desk: Arc<Desk>,
+    hearing: Hearing,
     give_up: Box<dyn Fn() + Send + Sync>,
     worker: Mutex<Option<JoinHandle<()>>>,
     /// Among the streams of the model, until it is closed.
@@ -85,11 +90,13 @@ impl Session {
         listener: Listener,
     ) -> Result<Session, EngineError> {
         settings.policy.check()?;
+        settings.vad.as_ref().map_or(Ok(()), VadSettings::check)?;
         let source = Network {
             key: settings.model,
             heads: settings.alignment_heads,
         };
-        let session = Session::start(source, settings.pace, settings.policy, listener)?;
+        let (pace, vad) = (settings.pace, settings.vad);
+        let session = Session::start(source, pace, vad, settings.policy, listener)?;
         *lock(&session.place) = Some(place);
         Ok(session)
     }
@@ -97,9 +104,17 @@ impl Session {
     pub(super) fn start<S: Source>(
         source: S,
         pace: Pace,
+        vad: Option<VadSettings>,
         settings: PolicySettings,
         listener: Listener,
     ) -> Result<Session, EngineError> {
+        let settings = PolicySettings {
+            gate: match vad {
+                Some(_) => Gate::Voice,
+                None => Gate::Energy,
+            },
+            ..settings
+        };
         let chunk = settings.chunk_samples();
         let max = settings.audio_max_len_ms as usize * 16;
         let cut = Cut {
@@ -109,6 +124,7 @@ impl Session {
             shortenable: settings.audio_ctx == AudioCtx::Overload,
         };
         let desk = Arc::new(Desk::new(Inbox::new(pace, chunk, max)));
+        let hearing = Hearing::new(vad, Arc::clone(&desk), Arc::clone(&listener));
         let request = Arc::new(source.acquire().map_err(EngineError::Thread)?);
         let start = Start {
             source,
@@ -121,6 +137,7 @@ impl Session {
         let worker = start.spawn().map_err(EngineError::Thread)?;
         Ok(Session {
             desk,
+            hearing,
             give_up: Box::new(move || request.give_up()),
             worker: Mutex::new(Some(worker)),
             place: Mutex::default(),
@@ -130,18 +147,42 @@ impl Session {
     /// Appends samples. Exact pace: waits while the backlog is full. Returns the stream position behind them.
     /// Stopped midway, it has appended those that [`position`](Self::position) counts.
     pub fn push(&self, samples: &[i16]) -> Result<Samples, Stopped> {
+        self.hearing.hear(samples);
         self.desk.push(Audio::Samples(samples))
     }
 
     /// Appends `samples` of silence (a small hole in the stream).
     pub fn push_silence(&self, samples: u64) -> Result<Samples, Stopped> {
+        self.hearing.hear_silence(samples);
         self.desk.push(Audio::Silence(samples))
     }
 
     /// Decides and delivers all said so far (the last pass of the utterance), then returns. The next sample pushed
-    /// starts a fresh utterance. Waits for the model if it is still being loaded.
+    /// starts a fresh utterance, which may be in the middle of speech. Waits for the model if it is still being loaded.
     pub fn drain(&self) -> Result<(), Stopped> {
-        self.desk.drain()
+        self.desk.wait_drained(self.ask_drain()?)
+    }
+
+    /// As [`drain`](Self::drain) for all pushed before this call; returns at once.
+    pub fn ask_drain(&self) -> Result<Drain, Stopped> {
+        self.desk.ask_drain()
+    }
+
+    /// Waits until a drain is done.
+    pub fn wait_drained(&self, drain: Drain) -> Result<(), Stopped> {
+        self.desk.wait_drained(drain)
+    }
+
+    /// As [`drain`](Self::drain), where the stream ends or breaks off: speech ends there, and what comes next is heard
+    /// afresh.
+    pub fn end(&self) -> Result<(), Stopped> {
+        self.hearing.end(self.desk.position());
+        self.drain()
+    }
+
+    /// Whether somebody speaks, and for how long by now; `None` in silence. Cheap.
+    pub fn speech(&self) -> Option<Duration> {
+        self.hearing.speech()
     }
 
     /// Cancels the running pass and releases every waiting caller; returns at once, takes no lock that a
@@ -154,6 +195,7 @@ impl Session {
     /// Waits until the worker has left the cancelled pass (it does so at once, whatever the network is doing); a listener
     /// call that is under way it grants 50 ms. No other call for what was before the flush comes after it.
     pub fn flush_end(&self) {
+        self.hearing.reset(self.desk.position());
         self.desk.flush_end();
     }
 

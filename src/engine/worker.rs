@@ -7,13 +7,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::desk::{Desk, Job};
-use super::inbox::Take;
+use super::inbox::{Cut as End, Mark, Take};
 use super::models::{NoModel, Request};
 use super::runner::{Heard, Runner, Source};
 use super::scheduler::{Due, Level, Strain};
 use super::stats::duration;
 use super::{Degradation, EngineError, Event, Listener, Pace, fault_text};
-use crate::policy::{Guards, Outcome, PolicySettings, Samples};
+use crate::policy::{Guards, Outcome, PartialWord, PolicySettings, Samples};
+use crate::speech::{Boundary, Detection};
 use crate::whisper::{Cancel, FRAME};
 
 /// Longest text of an utterance kept for partials, in bytes; of a longer one the end is kept.
@@ -104,6 +105,7 @@ impl<S: Source> Start<S> {
         };
         let (took, shared) = (request.age(), request.is_shared());
         let users = model.users();
+        let interim = settings.interim;
         let runner = source.runner(model, settings)?;
         desk.loaded(users);
         desk.say(None, &listener, Event::Loaded { took, shared });
@@ -115,6 +117,8 @@ impl<S: Source> Start<S> {
             desk,
             listener,
             holds: false,
+            speaking: None,
+            interim,
             utterance: 0,
             spoke: false,
             text: String::new(),
@@ -133,6 +137,10 @@ struct Worker<R> {
     listener: Listener,
     /// Something was inserted since the stream was last fresh.
     holds: bool,
+    /// Somebody speaks, by the voice detector: with this probability.
+    speaking: Option<f32>,
+    /// Partials are wanted.
+    interim: bool,
     utterance: u64,
     /// The utterance has words.
     spoke: bool,
@@ -147,8 +155,12 @@ impl<R: Runner> Worker<R> {
                 Job::Quit => return Ok(()),
                 Job::Reset(position) => self.reset(position),
                 Job::Update(settings) => {
-                    if let Err(error) = self.runner.update(settings) {
-                        self.desk.say(None, &self.listener, Event::Refused(error));
+                    let interim = settings.interim;
+                    match self.runner.update(settings) {
+                        Ok(()) => self.interim = interim,
+                        Err(error) => {
+                            self.desk.say(None, &self.listener, Event::Refused(error));
+                        }
                     }
                 }
                 Job::Audio {
@@ -171,23 +183,47 @@ impl<R: Runner> Worker<R> {
                 samples,
                 end,
                 arrived,
-                is_last,
+                cut,
             } => {
+                let utterance = self.utterance;
                 self.insert(&samples);
+                if let End::SpeechEnd(detection) = cut {
+                    self.runner.speech(&detection.boundary);
+                }
+                let is_last = cut == End::Last;
                 if self.holds {
                     self.pass(is_last, end, arrived, epoch, cancel)?;
                 }
-                if is_last {
-                    self.desk.drained(epoch);
+                match cut {
+                    End::SpeechEnd(detection) => self.speech(detection, utterance, epoch),
+                    End::Last => {
+                        let number = self.desk.draining();
+                        self.say(epoch, Event::Drained { number });
+                        self.desk.drained(epoch);
+                    }
+                    End::Full | End::Look => {}
                 }
             }
+            Take::Mark(Mark::Speech(detection)) => {
+                self.runner.speech(&detection.boundary);
+                self.speech(detection, self.utterance, epoch);
+            }
+            // It ends a chunk.
+            Take::Mark(Mark::Look(_)) => {}
             Take::Hole { end } => {
                 if self.holds {
                     self.pass(true, end, None, epoch, cancel)?;
                 }
                 if let Some((start, samples)) = self.desk.mend(epoch) {
                     let behind = start.saturating_add(samples);
+                    let speaking = self.speaking;
                     self.reset(behind);
+                    // Whoever spoke before it speaks on, as long as nothing else is known.
+                    if let Some(probability) = speaking {
+                        self.speaking = speaking;
+                        let onset = behind;
+                        self.runner.speech(&Boundary::Start { onset, probability });
+                    }
                     self.say(epoch, Event::Dropped { start, samples });
                     let (quiet_until, heard) = (behind, behind);
                     self.say(epoch, Event::Progress { quiet_until, heard });
@@ -195,6 +231,35 @@ impl<R: Runner> Worker<R> {
             }
         }
         Ok(())
+    }
+
+    /// Tells of speech that starts, or of speech whose last words are told.
+    fn speech(&mut self, detection: Detection, utterance: u64, epoch: u64) {
+        self.speaking = match detection.boundary {
+            Boundary::Start { probability, .. } => Some(probability),
+            Boundary::End { .. } => None,
+        };
+        self.say(
+            epoch,
+            Event::Speech {
+                detection,
+                utterance,
+            },
+        );
+        self.partial(Vec::new(), detection.at, epoch);
+    }
+
+    /// What is said so far, for those who want to know.
+    fn partial(&self, words: Vec<PartialWord>, heard: Samples, epoch: u64) {
+        if self.interim {
+            let partial = Event::Partial {
+                utterance: self.utterance,
+                committed: self.text.clone(),
+                words,
+                heard,
+            };
+            self.say(epoch, partial);
+        }
     }
 
     /// Does what all streams of the model do to keep up, or no longer does it.
@@ -255,7 +320,7 @@ impl<R: Runner> Worker<R> {
             self.holds = false;
         }
         let (released, guards) = (outcome.release.is_some(), outcome.guards);
-        self.tell(outcome, is_last, end, epoch);
+        self.tell(outcome, effort.is_some(), is_last, end, epoch);
         let text_delay = arrived.filter(|_| released).map(|at| at.elapsed());
         let bytes = self.runner.bytes();
         self.desk.measure(Some(epoch), |meter| {
@@ -270,7 +335,7 @@ impl<R: Runner> Worker<R> {
         Ok(())
     }
 
-    fn tell(&mut self, outcome: Outcome, is_last: bool, heard: Samples, epoch: u64) {
+    fn tell(&mut self, outcome: Outcome, ran: bool, is_last: bool, heard: Samples, epoch: u64) {
         let utterance = self.utterance;
         let is_final = outcome.utterance_end || is_last;
         if let Some(language) = outcome.language {
@@ -293,13 +358,8 @@ impl<R: Runner> Worker<R> {
         if is_final {
             self.end_utterance();
         }
-        if !outcome.partial.is_empty() {
-            let partial = Event::Partial {
-                utterance: self.utterance,
-                committed: self.text.clone(),
-                words: outcome.partial,
-            };
-            self.say(epoch, partial);
+        if ran && !is_final {
+            self.partial(outcome.partial, heard, epoch);
         }
         if outcome.guards != Guards::default() {
             self.say(epoch, Event::Guarded(outcome.guards));
@@ -320,6 +380,7 @@ impl<R: Runner> Worker<R> {
     fn reset(&mut self, position: Samples) {
         self.runner.reset(position);
         self.holds = false;
+        self.speaking = None;
         self.end_utterance();
     }
 

@@ -17,7 +17,7 @@ mod words;
 
 pub use alignatt::AlignAtt;
 pub use pass::{Ask, Pass, Referee, Stop};
-pub use settings::{AudioCtx, Compat, LanguageChoice, PolicySettings, SettingsError, Task};
+pub use settings::{AudioCtx, Compat, Gate, LanguageChoice, PolicySettings, SettingsError, Task};
 
 pub use crate::speech::Samples;
 

@@ -34,6 +34,16 @@ pub enum AudioCtx {
     Overload,
 }
 
+/// What tells that somebody speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gate {
+    /// Energy over its own floor.
+    #[default]
+    Energy,
+    /// A voice detector, whose boundaries the policy is told ([`super::AlignAtt::speech`]).
+    Voice,
+}
+
 /// All of the policy's settings, in the units of the element's properties.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicySettings {
@@ -62,6 +72,7 @@ pub struct PolicySettings {
     /// Decode on for the unstable tail.
     pub interim: bool,
     pub audio_ctx: AudioCtx,
+    pub gate: Gate,
 }
 
 impl Default for PolicySettings {
@@ -81,6 +92,7 @@ impl Default for PolicySettings {
             truncate_last_word: false,
             interim: false,
             audio_ctx: AudioCtx::Exact,
+            gate: Gate::Energy,
         }
     }
 }

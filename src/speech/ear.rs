@@ -28,11 +28,7 @@ impl Ear {
     }
 
     /// With a detector of the caller's.
-    pub fn with(
-        detector: Box<dyn VoiceDetector>,
-        settings: VadSettings,
-        position: Samples,
-    ) -> Ear {
+    pub fn with(detector: Box<dyn VoiceDetector>, settings: VadSettings, position: Samples) -> Ear {
         Ear {
             rest: Vec::with_capacity(detector.frame()),
             endpointer: Endpointer::new(&settings),

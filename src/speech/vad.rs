@@ -54,7 +54,12 @@ mod tests {
     #[test]
     fn no_input_blinds_it() {
         let mut detector = Earshot::default();
-        for frame in [[i16::MAX; FRAME], [i16::MIN; FRAME], [0; FRAME], [1000; FRAME]] {
+        for frame in [
+            [i16::MAX; FRAME],
+            [i16::MIN; FRAME],
+            [0; FRAME],
+            [1000; FRAME],
+        ] {
             for _ in 0..100 {
                 let probability = detector.probability(&frame);
                 assert!((0.0..=1.0).contains(&probability));

@@ -27,6 +27,7 @@ pub fn settings(pace: Pace, language: &str) -> SessionSettings {
         },
         alignment_heads: None,
         pace,
+        vad: None,
         max_streams: 0,
     }
 }

@@ -196,7 +196,7 @@ fn a_listener_may_ask_the_session_for_figures() {
         }
         hear.hear(&event);
     });
-    let session = Session::start(fake, Pace::Exact, settings(), listener).unwrap();
+    let session = Session::start(fake, Pace::Exact, None, settings(), listener).unwrap();
     let session = Arc::new(session);
     *lock(&own) = Arc::downgrade(&session);
     session.push_silence(20_000).unwrap();

@@ -10,6 +10,7 @@ use crate::engine::runner::{Heard, Runner, Source};
 use crate::engine::scheduler::{Due, Effort, Strain};
 use crate::engine::{EngineError, Event, Listener, ModelKey, Pace, Session, lock};
 use crate::policy::{Outcome, PolicySettings, Release, Samples, SettingsError, Word};
+use crate::speech::Boundary;
 use crate::whisper::{Backend, Cancel, ModelSource, WhisperError};
 
 /// Longer than anything here should take.
@@ -19,6 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
     Insert(usize),
+    Speech(Boundary),
     Pass { is_last: bool },
     Reset(Samples),
     Update(String),
@@ -129,6 +131,10 @@ impl Runner for FakeStream {
         self.note(Call::Insert(chunk.len()));
         self.end += chunk.len() as Samples;
         self.sum += chunk.iter().copied().map(f64::from).sum::<f64>();
+    }
+
+    fn speech(&mut self, boundary: &Boundary) {
+        self.note(Call::Speech(*boundary));
     }
 
     fn pass(&mut self, is_last: bool, due: Due, cancel: &Cancel) -> Result<Heard, EngineError> {
@@ -278,10 +284,17 @@ fn short(event: &Event) -> String {
             utterance,
             committed,
             words,
+            ..
         } => format!("partial {utterance} {committed:?} +{}", words.len()),
+        Event::Noticed(detection) => format!("noticed {detection:?}"),
+        Event::Speech {
+            detection,
+            utterance,
+        } => format!("speech {utterance} {detection:?}"),
         Event::Language(language) => format!("language {}", language.code),
         Event::Progress { quiet_until, heard } => format!("progress {quiet_until} {heard}"),
         Event::Guarded(_) => "guarded".into(),
+        Event::Drained { number } => format!("drained {number}"),
         Event::Refused(error) => format!("refused {error}"),
         Event::Dropped { start, samples } => format!("dropped {start}+{samples}"),
         Event::Degraded(to) => format!(
@@ -297,7 +310,7 @@ pub fn settings() -> PolicySettings {
 }
 
 pub fn open(fake: &Fake, pace: Pace, ears: &Ears) -> Arc<Session> {
-    Arc::new(Session::start(fake.clone(), pace, settings(), ears.listener()).unwrap())
+    Arc::new(Session::start(fake.clone(), pace, None, settings(), ears.listener()).unwrap())
 }
 
 /// A session with its model loaded.

@@ -118,7 +118,7 @@ fn a_panic_in_the_listener_is_a_failure_and_no_hang() {
             panic!("a fault in the listener");
         }
     });
-    let session = Session::start(fake, Pace::Exact, settings(), listener).unwrap();
+    let session = Session::start(fake, Pace::Exact, None, settings(), listener).unwrap();
     eventually("failed", || session.push(&[0]) == Err(Stopped::Failed));
     session.close();
 }

@@ -19,7 +19,8 @@ fn strain(fake: &Fake, level: Level) {
 /// A live session on settings of the test's own, loaded.
 fn live(fake: &Fake, settings: PolicySettings) -> (Arc<Session>, Ears) {
     let ears = Ears::default();
-    let session = Session::start(fake.clone(), Pace::Live, settings, ears.listener()).unwrap();
+    let session =
+        Session::start(fake.clone(), Pace::Live, None, settings, ears.listener()).unwrap();
     ears.wait_for("loaded");
     ears.forget();
     (Arc::new(session), ears)

@@ -93,7 +93,7 @@ fn a_flush_does_not_wait_for_a_listener_that_waits_for_the_flush() {
             let _ = lock(&gate).recv_timeout(PATIENCE);
         }
     });
-    let session = Session::start(fake.clone(), Pace::Live, settings(), listener).unwrap();
+    let session = Session::start(fake.clone(), Pace::Live, None, settings(), listener).unwrap();
     session.push_silence(8_000).unwrap();
     ears.wait_for("words");
     assert!(time(|| session.flush_begin()) < AT_ONCE);
@@ -214,7 +214,7 @@ fn the_listener_itself_may_close_and_drop_the_session() {
             done.send(()).unwrap();
         }
     });
-    let session = Session::start(fake.clone(), Pace::Live, settings(), listener).unwrap();
+    let session = Session::start(fake.clone(), Pace::Live, None, settings(), listener).unwrap();
     let mut place = lock(&slot);
     session.push_silence(8_000).unwrap();
     *place = Some(session);
@@ -234,7 +234,7 @@ fn a_stuck_listener_delays_a_close_by_a_second_at_most() {
             let _ = lock(&gate).recv_timeout(PATIENCE);
         }
     });
-    let session = Session::start(fake, Pace::Live, settings(), listener).unwrap();
+    let session = Session::start(fake, Pace::Live, None, settings(), listener).unwrap();
     session.push_silence(8_000).unwrap();
     wait.recv_timeout(PATIENCE).unwrap();
     let took = time(|| session.close());

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use crate::policy::audio::Audio;
 use crate::policy::context::Context;
 use crate::policy::pass::{Decoded, LanguageState, Pass, Start};
-use crate::policy::settings::LanguageChoice;
+use crate::policy::settings::{Gate, LanguageChoice};
 use crate::policy::shared::{Shared, share};
 use crate::policy::words::{Fragments, TimedToken, WholeWords};
 use crate::policy::{Outcome, PolicySettings, Samples, SettingsError};
-use crate::speech::Loudness;
+use crate::speech::{Boundary, Loudness};
 use crate::whisper::{FRAME, MelFilters, SAMPLE_RATE, Tokenizer, WhisperConfig};
 
 /// One stream's policy state.
@@ -35,6 +35,10 @@ pub struct AlignAtt {
     fragments: Fragments,
     words: WholeWords,
     loudness: Loudness,
+    /// Somebody speaks, by the voice detector.
+    speaking: bool,
+    /// The voice detector has heard the end of the speech held: the next pass is the utterance's last.
+    ended: bool,
     /// Speech heard in this utterance, and where it was heard first and last.
     speech: Samples,
     speech_first: Option<Samples>,
@@ -44,6 +48,8 @@ pub struct AlignAtt {
     told_until: Samples,
     /// Where the first sound begins of which no pass has told all there is to tell.
     news: Option<Samples>,
+    /// End of the audio of the last pass that told all.
+    told_all: Samples,
     last_partial: Vec<(String, u32)>,
     /// The machine cannot keep up.
     shorten: bool,
@@ -72,12 +78,15 @@ impl AlignAtt {
             fragments: Fragments::default(),
             words: WholeWords::default(),
             loudness: Loudness::new(0),
+            speaking: false,
+            ended: false,
             speech: 0,
             speech_first: None,
             speech_last: None,
             told: false,
             told_until: 0,
             news: None,
+            told_all: 0,
             last_partial: Vec::new(),
             shorten: false,
             shared,
@@ -123,11 +132,7 @@ impl AlignAtt {
         let compat = self.shared.settings.is_compat();
         self.audio.push(chunk);
         if !compat {
-            let voiced = self.loudness.push(chunk);
-            self.speech += voiced.samples;
-            self.speech_first = self.speech_first.or(voiced.first);
-            self.speech_last = voiced.last.or(self.speech_last);
-            self.news = self.news.or(voiced.first);
+            self.listen(chunk);
         }
         let mut dropped = None;
         while let Some(samples) = self.audio.pop_beyond(self.shared.settings.window_samples()) {
@@ -150,6 +155,14 @@ impl AlignAtt {
         }
         if !compat {
             self.shorten_window();
+        }
+    }
+
+    /// What the voice detector heard ([`Gate::Voice`]): the start of speech, told before the chunk in which it became
+    /// certain, or its end, told behind that chunk: then the next pass is the utterance's last.
+    pub fn speech(&mut self, boundary: &Boundary) {
+        if self.shared.settings.gate == Gate::Voice {
+            self.heed(boundary);
         }
     }
 
@@ -180,6 +193,8 @@ impl AlignAtt {
     pub fn reset(&mut self, position: Samples) {
         self.audio.reset(position);
         self.loudness = Loudness::new(position);
+        self.speaking = false;
+        self.told_all = position;
         self.refresh_all();
     }
 
@@ -247,6 +262,7 @@ impl AlignAtt {
                 .start()
                 .max(self.told_until.min(self.audio.end())),
         );
+        self.ended = false;
         self.speech = 0;
         self.speech_first = None;
         self.speech_last = None;

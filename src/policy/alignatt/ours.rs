@@ -2,8 +2,10 @@
 
 use super::AlignAtt;
 use crate::policy::pass::{Decoded, HEADROOM, Heard, LanguageState, Pass, Stop};
+use crate::policy::settings::Gate;
 use crate::policy::words::{Behind, TimedToken};
 use crate::policy::{Detected, Guards, Outcome, PartialWord, Release, Samples, Word};
+use crate::speech::Boundary;
 use crate::whisper::{FRAME, SAMPLE_RATE};
 
 /// Audio kept in front of the first sound of an utterance: its onset may be too soft for the energy gate.
@@ -27,6 +29,41 @@ const LANGUAGE_PAUSE: Samples = SAMPLE_RATE as Samples * 2;
 const LANGUAGE_SPEECH: Samples = SAMPLE_RATE as Samples * 2;
 
 impl AlignAtt {
+    /// Notes what sounds in the chunk just inserted. With a voice detector, only while somebody speaks.
+    pub(super) fn listen(&mut self, chunk: &[f32]) {
+        let voiced = self.loudness.push(chunk);
+        if self.shared.settings.gate == Gate::Voice && !self.speaking {
+            return;
+        }
+        self.speech += voiced.samples;
+        self.speech_first = self.speech_first.or(voiced.first);
+        self.speech_last = self.speech_last.max(voiced.last);
+        self.news = self.news.or(voiced.first);
+    }
+
+    pub(super) fn heed(&mut self, boundary: &Boundary) {
+        match *boundary {
+            // However soft it is.
+            Boundary::Start { onset, .. } => {
+                self.speaking = true;
+                self.ended = false;
+                self.speech_first.get_or_insert(onset);
+                self.speech_last = self.speech_last.max(Some(onset));
+                self.news.get_or_insert(onset);
+            }
+            Boundary::End { end, .. } => {
+                self.speaking = false;
+                self.ended = true;
+                // The energy may have shown nothing of what the detector heard since.
+                if end > self.told_all + WORD_TAIL {
+                    self.speech_first.get_or_insert(self.told_all);
+                    self.news.get_or_insert(self.told_all);
+                    self.speech_last = self.speech_last.max(Some(end));
+                }
+            }
+        }
+    }
+
     #[allow(clippy::result_large_err)]
     pub(super) fn begin_ours(&mut self, is_last: bool) -> Result<Pass, Outcome> {
         let end = self.audio.end();
@@ -34,12 +71,14 @@ impl AlignAtt {
             return Err(self.stay_quiet(is_last));
         };
         let silence = end.saturating_sub(speech_last);
-        let enough = if self.audio.len() as Samples >= LONG_UTTERANCE {
-            BREATH
-        } else {
-            END_SILENCE
+        let is_long = self.audio.len() as Samples >= LONG_UTTERANCE;
+        let pauses = match self.shared.settings.gate {
+            _ if is_long => silence >= BREATH,
+            Gate::Energy => silence >= END_SILENCE,
+            // It tells of the end itself.
+            Gate::Voice => false,
         };
-        let ends_utterance = is_last || silence >= enough;
+        let ends_utterance = is_last || self.ended || pauses;
         if self.audio.len() == 0 || (self.audio.len() < self.min_samples() && !ends_utterance) {
             return Err(Outcome {
                 quiet_until: self.quiet_until(),
@@ -76,9 +115,13 @@ impl AlignAtt {
         let end = self.audio.end();
         if is_last {
             self.audio.reset(end);
+        } else if self.speaking {
+            // So softly that only the voice detector hears it.
+            self.audio.keep_newest(LONG_UTTERANCE as usize);
         } else {
             self.audio.keep_newest(PREROLL as usize);
         }
+        self.ended = false;
         self.base = self.audio.start();
         let quiet = u32::from(!is_last);
         Outcome {
@@ -169,6 +212,7 @@ impl AlignAtt {
         self.committed.push(tokens);
         if self.has_told_all(&pass) {
             self.news = None;
+            self.told_all = self.audio.end();
         }
         if let Some(release) = &release {
             self.told = true;
@@ -243,6 +287,7 @@ impl AlignAtt {
         let told: Vec<TimedToken> = self.committed.drain(..).flatten().collect();
         self.context.push(&self.text(&told));
         let end = self.audio.end();
+        self.told_all = end;
         if more_follows {
             let silence = end.saturating_sub(self.speech_last.unwrap_or(end));
             self.audio
