@@ -270,16 +270,42 @@ fn messages_carry_time_text_and_words() {
         ] {
             assert!(message.get::<u64>(name).is_ok(), "{name} in {message:?}");
         }
-        let words = message.get::<gst::Array>("words").unwrap();
-        let word = words[0].get::<gst::Structure>().unwrap();
-        assert!(word.get::<u64>("start").unwrap() <= word.get::<u64>("end").unwrap());
+        for word in message.get::<gst::Array>("words").unwrap().iter() {
+            let word = word.get::<gst::Structure>().unwrap();
+            assert!(word.get::<u64>("start").unwrap() <= word.get::<u64>("end").unwrap());
+        }
     }
+    let mut tails = 0;
     for message in &partials {
         let text = message.get::<String>("text").unwrap();
         assert!(text.starts_with(&message.get::<String>("committed").unwrap()));
-        let words = message.get::<gst::Array>("words").unwrap();
-        let word = words[0].get::<gst::Structure>().unwrap();
-        assert!(word.get::<u32>("stability").unwrap() >= 1);
+        for word in message.get::<gst::Array>("words").unwrap().iter() {
+            let word = word.get::<gst::Structure>().unwrap();
+            assert!(word.get::<u32>("stability").unwrap() >= 1);
+            assert!(word.get::<f64>("confidence").unwrap() > 0.0);
+            tails += 1;
+        }
+    }
+    assert!(tails > 10, "{tails} words in all tails");
+    // What is committed stays, to the utterance's end.
+    for whole in &finals {
+        let utterance = whole.get::<u64>("utterance").unwrap();
+        let all = whole.get::<String>("text").unwrap();
+        let mut before = String::new();
+        for partial in &partials {
+            if partial.get::<u64>("utterance").unwrap() == utterance {
+                let committed = partial.get::<String>("committed").unwrap();
+                assert!(
+                    committed.starts_with(&before),
+                    "{before:?}, then {committed:?}"
+                );
+                assert!(
+                    all.starts_with(&committed),
+                    "{committed:?}, in the end {all:?}"
+                );
+                before = committed;
+            }
+        }
     }
     assert_eq!(named("whisperstream/stats").len(), 1);
 }

@@ -83,6 +83,7 @@ pub(super) enum Cut {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Mark {
     Speech(Detection),
+    #[cfg_attr(not(test), expect(dead_code))]
     Look(Samples),
 }
 
@@ -319,9 +320,17 @@ impl Inbox {
         }
     }
 
+    /// Whether a mark ends a chunk within the audio that waits.
+    fn is_cut(&self) -> bool {
+        let here = |mark: &&Mark| mark.at() <= self.position();
+        let mut marks = self.marks.iter().take_while(here);
+        marks.any(|mark| mark.cut().is_some())
+    }
+
     /// Where the next full chunk ends, if it is there. Exact: at a multiple of the chunk, whatever else was cut in
     /// between, once a sample behind it is there. Live: all there is, cut at whole encoder frames, so that a later scroll
-    /// of the window leaves the log-mel frames where they were; before a drain, that takes all.
+    /// of the window leaves the log-mel frames where they were; what a drain or a mark
+    /// cuts off is one chunk.
     fn full(&self) -> Option<Samples> {
         let chunk = self.chunk as u64;
         match self.pace {
@@ -330,7 +339,7 @@ impl Inbox {
                 let end = self.start.saturating_add(chunk - since % chunk);
                 (self.position() > end).then_some(end)
             }
-            Pace::Live if !self.drains.is_empty() => None,
+            Pace::Live if !self.drains.is_empty() || self.is_cut() => None,
             Pace::Live => {
                 let waiting = self.backlog();
                 let whole = waiting - waiting % FRAME as u64;
