@@ -22,6 +22,7 @@
     )
 )]
 
+pub mod answerdetect;
 pub mod element;
 pub mod engine;
 pub mod policy;
@@ -29,7 +30,8 @@ pub mod speech;
 pub mod whisper;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    element::register(plugin)
+    element::register(plugin)?;
+    answerdetect::register(plugin)
 }
 
 gst::plugin_define!(

@@ -169,15 +169,15 @@ impl Cadence {
     ) -> Option<(Status, Reason)> {
         let mut cadence = Cadence::new(settings.clone());
         let mut at = start;
-        while at + FRAME <= now {
-            let middle = at + FRAME / 2;
+        while at.saturating_add(FRAME) <= now {
+            let middle = at.saturating_add(FRAME / 2);
             let voiced = spans
                 .iter()
                 .any(|span| span.start <= middle && middle < span.end);
             if let Some(outcome) = cadence.frame(voiced, FRAME) {
                 return Some(outcome);
             }
-            at += FRAME;
+            at = at.saturating_add(FRAME);
         }
         None
     }

@@ -85,14 +85,13 @@ impl Detector {
         }
     }
 
-    /// Forgets all; the next thing heard begins a call.
+    /// Forgets all but what is still to be done; the next thing heard begins a call.
     pub fn reset(&mut self) {
-        let asked_so_far = self.asked_so_far;
-        let language = self.language.take();
         let fresh = Detector::new(self.settings.clone(), std::mem::take(&mut self.phrases));
         *self = Detector {
-            language,
-            asked_so_far,
+            language: self.language.take(),
+            asked_so_far: self.asked_so_far,
+            actions: std::mem::take(&mut self.actions),
             ..fresh
         };
     }

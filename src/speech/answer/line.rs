@@ -209,8 +209,19 @@ impl Line {
             false => joined(&self.words),
         };
         spans.extend(open);
-        let voice = spans.iter().filter_map(|span| span.within(&whole));
-        voice.flat_map(|span| self.without_tones(span)).collect()
+        let mut voice = Vec::new();
+        let mut until = start;
+        for span in &spans {
+            let unheard = Span {
+                start: until,
+                end: whole.end,
+            };
+            if let Some(part) = span.within(&unheard) {
+                until = part.end;
+                voice.extend(self.without_tones(part));
+            }
+        }
+        voice
     }
 
     fn without_tones(&self, span: Span) -> Vec<Span> {
