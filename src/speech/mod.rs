@@ -5,6 +5,7 @@ pub mod answer;
 mod ear;
 mod endpoint;
 mod loudness;
+pub mod tones;
 mod vad;
 
 pub use ear::{Detection, Ear};

@@ -183,7 +183,7 @@ pub fn answer_tone(swayed: bool, dbfs: f64, seconds: f64, rate: u32) -> Vec<i16>
     (0..count(seconds, rate))
         .map(|i| {
             let t = i as f64 / f64::from(rate);
-            let sign = if (t / 0.45) as u64 % 2 == 0 {
+            let sign = if ((t / 0.45) as u64).is_multiple_of(2) {
                 1.0
             } else {
                 -1.0
