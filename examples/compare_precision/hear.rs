@@ -59,6 +59,7 @@ impl Way {
             alignment_heads: None,
             pace: Pace::Exact,
             vad: Some(VadSettings::default()),
+            barge_in: Default::default(),
             max_streams: 0,
         };
         let (tell, told) = mpsc::channel();

@@ -61,6 +61,11 @@ impl WhisperStream {
                 detection,
                 utterance,
             } => self.speech(number, &detection, utterance),
+            Event::Interrupting(interruption) => self.interrupting(&interruption),
+            Event::Interrupted {
+                interruption,
+                utterance,
+            } => self.interrupted(number, &interruption, utterance),
             Event::Drained { number: drain } => self.drained(drain),
             Event::Language(detected) => self.language(number, &detected),
             Event::Progress { quiet_until, heard } => self.progress(number, quiet_until, heard),

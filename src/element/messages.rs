@@ -1,13 +1,17 @@
 //! What the element posts on the bus: names and fields of its element messages.
 //!
 //! Common to all that concern a stretch of the stream: `timestamp`, `stream-time`, `running-time`, `duration` (guint64,
-//! ns; the true times, unclamped) and `utterance` (guint64, from 0).
+//! ns; the true times, unclamped), `utterance` (guint64, from 0; in what is told at once: as far as passes have come) and,
+//! if it is set, `leg`.
 //!
 //! | name | when | further fields |
 //! |---|---|---|
 //! | `whisperstream/words` | each release | `text`, `words`, `language`, `is-final`, `delay` |
 //! | `whisperstream/final` | once an utterance, behind its last words | `text`, `words`, `language`, `delay`, `truncated` |
-//! | `whisperstream/partial` | each pass, with `interim` | `text` (all of the utterance), `committed`, `tail`, `words` (of the tail, with `stability`), `language` |
+//! | `whisperstream/partial` | each pass and each boundary of speech, with `interim` | `text` (all of the utterance), `committed`, `tail`, `words` (of the tail, with `stability`), `language`, `speech`, `delay` |
+//! | `whisperstream/speech-start` | at once | `probability`, `delay` |
+//! | `whisperstream/speech-end` | at once | `delay` |
+//! | `whisperstream/barge-in` | at once | `speech`, `words` (how many), `text`, `cause`, `delay` |
 //! | `whisperstream/language` | when it is known | `language`, `probability` |
 //! | `whisperstream/flushed` | when a flush is done | `marker` |
 //! | `whisperstream/dropped` | audio was dropped | (the stretch that was) |

@@ -181,6 +181,18 @@ pub fn all() -> Vec<glib::ParamSpec> {
             d.voice.min_silence_ms,
             Ready,
         ),
+        number(
+            "barge-in-after",
+            "Speech after which a speaker is taken to interrupt, in milliseconds (300 to 500 is good practice); backchannels alone do not. 0: never",
+            d.barge_in.after_ms,
+            Playing,
+        ),
+        number(
+            "barge-in-min-words",
+            "Words after which a speaker is taken to interrupt; backchannels alone do not. 0: never",
+            d.barge_in.min_words,
+            Playing,
+        ),
         text(
             "leg",
             "Name of this side of the call, copied into messages, events and JSON; unset: none",
@@ -315,7 +327,16 @@ impl WhisperStream {
             let message = gst::message::Latency::builder().src(&*self.obj()).build();
             let _ = self.obj().post_message(message);
         }
-        if is_running && matches!(name, "language" | "language-code" | "task" | "interim") {
+        if !is_running {
+            return;
+        }
+        if name.starts_with("barge-in-")
+            && let Some(session) = self.session()
+        {
+            session.barge_in(lock(&self.settings).barge_in);
+        }
+        let followed = ["language", "language-code", "task", "interim"];
+        if followed.contains(&name) || name.starts_with("barge-in-") {
             self.follow(before);
         }
     }
@@ -383,6 +404,8 @@ impl WhisperStream {
             "vad-threshold" => s.voice.threshold.to_value(),
             "vad-min-speech" => s.voice.min_speech_ms.to_value(),
             "vad-min-silence" => s.voice.min_silence_ms.to_value(),
+            "barge-in-after" => s.barge_in.after_ms.to_value(),
+            "barge-in-min-words" => s.barge_in.min_words.to_value(),
             "leg" => s.leg.to_value(),
             "speaking" => (self.speech_so_far().is_some()).to_value(),
             "speech-duration" => {
@@ -405,6 +428,7 @@ impl Settings {
             "language" | "language-code" => Ok(self.policy.language_choice().map(|_| ())?),
             "latency" => check_delay("latency", self.latency_ms),
             "lateness" => check_delay("lateness", self.lateness_ms),
+            "barge-in-after" | "barge-in-min-words" => self.interruptions().map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -441,6 +465,8 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "vad-threshold" => s.voice.threshold = get(value)?,
         "vad-min-speech" => s.voice.min_speech_ms = get(value)?,
         "vad-min-silence" => s.voice.min_silence_ms = get(value)?,
+        "barge-in-after" => s.barge_in.after_ms = get(value)?,
+        "barge-in-min-words" => s.barge_in.min_words = get(value)?,
         "leg" => s.leg = get(value)?,
         "latency" => s.latency_ms = get(value)?,
         "lateness" => s.lateness_ms = get(value)?,

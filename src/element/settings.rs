@@ -5,7 +5,7 @@ use gst::ClockTime;
 use super::{AudioCtx, Compat, Pace, Precision, Task, Unit, Vad};
 use crate::engine::{self, ModelKey, SessionSettings};
 use crate::policy::{self, PolicySettings, SettingsError};
-use crate::speech::{VadError, VadSettings};
+use crate::speech::{BargeInSettings, VadError, VadSettings};
 use crate::whisper::{self, AlignmentHead, Arithmetic, Backend, Device, ModelSource, WhisperError};
 
 /// Longest `latency` or `lateness`: an hour.
@@ -28,6 +28,7 @@ pub struct Settings {
     pub lateness_ms: u32,
     pub vad: Vad,
     pub voice: VadSettings,
+    pub barge_in: BargeInSettings,
     /// Name of this side of the call.
     pub leg: Option<String>,
     /// `task`, `compat` and `audio_ctx` in here are not used: the enums above are.
@@ -51,6 +52,7 @@ impl Default for Settings {
             lateness_ms: 0,
             vad: Vad::default(),
             voice: VadSettings::default(),
+            barge_in: BargeInSettings::default(),
             leg: None,
             policy: PolicySettings::default(),
         }
@@ -77,6 +79,14 @@ pub enum Refusal {
     )]
     Heads(String, String),
     #[error(
+        "barge-in-after is {after} ms and barge-in-min-words {words}, but there is no voice detector to tell of speech ({why}); set vad to auto and compat to none, or both to 0"
+    )]
+    Deaf {
+        after: u32,
+        words: u32,
+        why: &'static str,
+    },
+    #[error(
         "{0} is {1} ms, more than an hour; it is the time that text may take, in milliseconds, usually 1000 to 10000"
     )]
     TooLong(&'static str, u32),
@@ -99,6 +109,21 @@ impl Settings {
     fn detector(&self) -> Result<Option<VadSettings>, VadError> {
         self.voice.check()?;
         Ok(self.has_detector().then_some(self.voice))
+    }
+
+    /// When speech is an interruption.
+    pub fn interruptions(&self) -> Result<BargeInSettings, Refusal> {
+        match self.barge_in.is_on() && !self.has_detector() {
+            true => Err(Refusal::Deaf {
+                after: self.barge_in.after_ms,
+                words: self.barge_in.min_words,
+                why: match self.vad {
+                    Vad::None => "vad=none",
+                    Vad::Auto => "compat=simulstreaming, which has none",
+                },
+            }),
+            false => Ok(self.barge_in),
+        }
     }
 
     /// Whether a voice detector listens.
@@ -127,6 +152,8 @@ impl Settings {
                 AudioCtx::Auto => policy::AudioCtx::Auto,
                 AudioCtx::Overload => policy::AudioCtx::Overload,
             },
+            // What interrupts is judged by its words, decided or not.
+            interim: self.policy.interim || self.barge_in.is_on(),
             ..self.policy.clone()
         }
     }
@@ -173,6 +200,7 @@ impl Settings {
                 .transpose()?,
             pace,
             vad: self.detector()?,
+            barge_in: self.interruptions()?,
             max_streams: self.max_streams,
         })
     }

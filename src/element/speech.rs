@@ -7,11 +7,13 @@ use gst::ClockTime;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use super::cues::tidy;
 use super::imp::{WhisperStream, lock};
 use super::messages::Stretch;
+use super::timeline::duration_of;
 use crate::engine::Session;
 use crate::policy::Samples;
-use crate::speech::{Boundary, Detection};
+use crate::speech::{Boundary, Cause, Detection, Interruption};
 use crate::whisper::SAMPLE_RATE;
 
 /// Downstream is told this often (in samples: 100 ms) how far the audio has come.
@@ -76,6 +78,56 @@ impl WhisperStream {
             Boundary::End { .. } => fields,
         };
         fields.field("delay", self.delay(&stretch, known)).build()
+    }
+
+    /// Speech is an interruption: the message, at once.
+    pub(super) fn interrupting(&self, interruption: &Interruption) {
+        let Some(segment) = lock(&self.input).segment.clone() else {
+            return;
+        };
+        let utterance = self.utterance.load(Ordering::Relaxed);
+        self.post(self.interruption(&segment, interruption, utterance));
+    }
+
+    /// The same, in order with the words: the event.
+    pub(super) fn interrupted(&self, number: u64, interruption: &Interruption, utterance: u64) {
+        self.speaking(number, |speaker| {
+            if interruption.at < speaker.floor {
+                return;
+            }
+            let Some(segment) = speaker.out.segment().cloned() else {
+                return;
+            };
+            let told = self.interruption(&segment, interruption, utterance);
+            speaker.out.event(self.event(&told));
+        });
+    }
+
+    fn interruption(
+        &self,
+        segment: &gst::FormattedSegment<ClockTime>,
+        interruption: &Interruption,
+        utterance: u64,
+    ) -> gst::Structure {
+        let timeline = lock(&self.timeline);
+        let start = timeline.at(interruption.onset);
+        let end = timeline.at_end_of(interruption.at).max(start);
+        drop(timeline);
+        let stretch = Stretch::new(segment, start, end);
+        stretch
+            .structure("whisperstream/barge-in", utterance)
+            .field("speech", duration_of(interruption.speech).nseconds())
+            .field("words", interruption.words.len() as u64)
+            .field("text", tidy(&interruption.words.join(" ")))
+            .field(
+                "cause",
+                match interruption.cause {
+                    Cause::Speech => "speech",
+                    Cause::Words => "words",
+                },
+            )
+            .field("delay", self.delay(&stretch, end))
+            .build()
     }
 
     /// Samples until downstream is told next how far the audio has come.

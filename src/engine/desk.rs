@@ -154,6 +154,22 @@ impl Desk {
         }
     }
 
+    /// Waits until there is nothing to do with what is here.
+    pub(super) fn settle(&self) -> Result<(), Stopped> {
+        let mut state = lock(&self.state);
+        let epoch = state.epoch;
+        loop {
+            state.refusal()?;
+            if state.epoch != epoch {
+                return Err(Stopped::Flushing);
+            }
+            if state.busy.is_none() && !state.inbox.is_ready() {
+                return Ok(());
+            }
+            state = wait(&self.freed, state);
+        }
+    }
+
     /// Asks for a last pass over all that is here; does not wait for it.
     pub(super) fn ask_drain(&self) -> Result<Drain, Stopped> {
         let mut state = lock(&self.state);

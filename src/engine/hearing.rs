@@ -1,5 +1,6 @@
 //! Listens for speech on the thread that pushes, so that who speaks is known at once, whatever the network is doing.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +10,9 @@ use super::inbox::Mark;
 use super::stats::duration;
 use super::{Event, Listener, lock};
 use crate::policy::Samples;
-use crate::speech::{Detection, Ear, VadSettings};
+use crate::speech::{
+    Ask, BargeIn, BargeInSettings, Boundary, Detection, Ear, Endpointer, VadSettings,
+};
 
 /// No speech.
 const SILENCE: u64 = u64::MAX;
@@ -23,29 +26,69 @@ pub(super) struct Hearing {
     listener: Listener,
     /// Samples of the running speech, or [`SILENCE`].
     speech: AtomicU64,
+    /// Asked here about speech, and by the worker about words.
+    barge_in: Arc<Mutex<BargeIn>>,
 }
 
 impl Hearing {
-    pub fn new(vad: Option<VadSettings>, desk: Arc<Desk>, listener: Listener) -> Hearing {
+    pub fn new(
+        vad: Option<VadSettings>,
+        barge_in: Arc<Mutex<BargeIn>>,
+        desk: Arc<Desk>,
+        listener: Listener,
+    ) -> Hearing {
         Hearing {
             ear: Mutex::new(vad.map(|settings| Ear::new(settings, 0))),
             desk,
             listener,
             speech: AtomicU64::new(SILENCE),
+            barge_in,
         }
     }
 
-    /// Hears samples before they are pushed: passes are cut by what was heard.
-    pub fn hear(&self, samples: &[i16]) {
+    /// Hears samples before they are pushed: passes are cut by what was heard. Returns how many were; the rest is to be
+    /// heard when those are pushed: with `frame_by_frame` it stops behind each frame.
+    pub fn hear(&self, samples: &[i16], frame_by_frame: bool) -> usize {
         let mut ear = lock(&self.ear);
-        let Some(ear) = ear.as_mut() else { return };
-        ear.hear(samples, |_, endpointer, detection| {
+        let Some(ear) = ear.as_mut() else {
+            return samples.len();
+        };
+        ear.hear(samples, |at, endpointer, detection| {
             let speech = endpointer.speech().unwrap_or(SILENCE);
             self.speech.store(speech, Ordering::Relaxed);
             if let Some(detection) = detection {
                 self.tell(detection);
             }
-        });
+            self.interrupt(at, endpointer);
+            match frame_by_frame {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })
+    }
+
+    /// Whether speech may be an interruption.
+    pub fn may_interrupt(&self) -> bool {
+        lock(&self.barge_in).is_on()
+    }
+
+    pub fn update(&self, settings: BargeInSettings) {
+        lock(&self.barge_in).update(settings);
+    }
+
+    fn interrupt(&self, at: Samples, endpointer: &Endpointer) {
+        let (Some(onset), Some(speech)) = (endpointer.onset(), endpointer.speech()) else {
+            return;
+        };
+        let ask = lock(&self.barge_in).speech(at, onset, speech);
+        match ask {
+            Ask::Nothing => {}
+            Ask::Look => self.desk.mark(Mark::Look(at)),
+            Ask::Interrupt(interruption) => {
+                self.desk.mark(Mark::Interruption(interruption.clone()));
+                (self.listener)(Event::Interrupting(interruption));
+            }
+        }
     }
 
     pub fn hear_silence(&self, samples: u64) {
@@ -59,7 +102,7 @@ impl Hearing {
         }
         while left > 0 {
             let n = left.min(PIECE as u64);
-            self.hear([0; PIECE].get(..n as usize).unwrap_or_default());
+            self.hear([0; PIECE].get(..n as usize).unwrap_or_default(), false);
             left -= n;
         }
     }
@@ -80,6 +123,7 @@ impl Hearing {
         if let Some(ear) = lock(&self.ear).as_mut() {
             ear.reset(position);
         }
+        lock(&self.barge_in).stopped();
         self.speech.store(SILENCE, Ordering::Relaxed);
     }
 
@@ -91,6 +135,9 @@ impl Hearing {
     }
 
     fn tell(&self, detection: Detection) {
+        if matches!(detection.boundary, Boundary::End { .. }) {
+            lock(&self.barge_in).stopped();
+        }
         self.desk.mark(Mark::Speech(detection));
         (self.listener)(Event::Noticed(detection));
     }

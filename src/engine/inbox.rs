@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Pace;
 use crate::policy::Samples;
-use crate::speech::{Boundary, Detection};
+use crate::speech::{Boundary, Detection, Interruption};
 use crate::whisper::{FRAME, SAMPLE_RATE};
 
 /// What a pusher brings.
@@ -80,11 +80,11 @@ pub(super) enum Cut {
 
 /// Something that became known of the audio, and up to which position it was heard for that. Between two samples, in
 /// order with the passes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Mark {
     Speech(Detection),
-    #[cfg_attr(not(test), expect(dead_code))]
     Look(Samples),
+    Interruption(Interruption),
 }
 
 impl Mark {
@@ -92,6 +92,7 @@ impl Mark {
         match self {
             Mark::Speech(detection) => detection.at,
             Mark::Look(at) => *at,
+            Mark::Interruption(interruption) => interruption.at,
         }
     }
 
@@ -103,6 +104,7 @@ impl Mark {
                 Boundary::End { .. } => Some(Cut::SpeechEnd(detection)),
                 Boundary::Start { .. } => None,
             },
+            Mark::Interruption(_) => None,
         }
     }
 
@@ -110,6 +112,7 @@ impl Mark {
         match self {
             Mark::Speech(detection) => detection.at = position,
             Mark::Look(at) => *at = position,
+            Mark::Interruption(interruption) => interruption.at = position,
         }
     }
 }

@@ -284,7 +284,7 @@ fn live_the_end_of_speech_waits_for_no_full_chunk() {
     silence(&mut inbox, 9_100);
     assert_eq!(all(&mut inbox), [(9_000, "speech end")]);
     silence(&mut inbox, 7_900);
-    assert_eq!(all(&mut inbox), [(16_960, "full")]);
+    assert_eq!(all(&mut inbox), [(17_000, "full")]);
 }
 
 #[test]

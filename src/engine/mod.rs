@@ -42,7 +42,7 @@ pub use session::{Listener, Pace, Session, SessionSettings, Stopped};
 pub use stats::Stats;
 
 use crate::policy::{Detected, Guards, PartialWord, Release, Samples, SettingsError};
-use crate::speech::{Detection, VadError};
+use crate::speech::{Detection, Interruption, VadError};
 use crate::whisper::WhisperError;
 
 /// Locks, whatever became of a thread that held the lock: no state here is left half-changed by a panic.
@@ -57,8 +57,8 @@ fn fault_text(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "no description".into())
 }
 
-/// What a session tells its owner: [`Noticed`](Event::Noticed) from the thread that pushes; all others from the session's
-/// worker (or loader) thread, one at a time and in order.
+/// What a session tells its owner: [`Noticed`](Event::Noticed) and most [`Interrupting`](Event::Interrupting) from the thread
+/// that pushes; all others from the session's worker (or loader) thread, one at a time and in order.
 #[derive(Debug)]
 pub enum Event {
     /// The model is being loaded, percent done; not sent when it was there already.
@@ -91,6 +91,13 @@ pub enum Event {
     /// The same, in order with the words.
     Speech {
         detection: Detection,
+        utterance: u64,
+    },
+    /// Speech is an interruption: told at once, on the thread that pushes or, where words decided it, on the worker.
+    Interrupting(Interruption),
+    /// The same, in order with the words.
+    Interrupted {
+        interruption: Interruption,
         utterance: u64,
     },
     /// The language was detected.

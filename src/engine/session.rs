@@ -12,7 +12,7 @@ use super::streams::Place;
 use super::worker::{Cut, Start};
 use super::{EngineError, Event, ModelKey, Stats, lock};
 use crate::policy::{AudioCtx, Gate, PolicySettings, Samples};
-use crate::speech::VadSettings;
+use crate::speech::{BargeIn, BargeInSettings, VadSettings};
 use crate::whisper::AlignmentHead;
 
 /// When passes run.
@@ -36,6 +36,8 @@ pub struct SessionSettings {
     pub pace: Pace,
     /// Where speech is told from everything else; `None`: by its energy alone, and nobody is told.
     pub vad: Option<VadSettings>,
+    /// When speech is an interruption. Needs `vad`.
+    pub barge_in: BargeInSettings,
     /// Most streams on this model in the process, this one included; 0: no limit. One more is refused by
     /// [`Session::open`].
     pub max_streams: u32,
@@ -58,6 +60,7 @@ pub type Listener = Arc<dyn Fn(Event) + Send + Sync>;
 pub struct Session {
     desk: Arc<Desk>,
     hearing: Hearing,
+    pace: Pace,
     give_up: Box<dyn Fn() + Send + Sync>,
     worker: Mutex<Option<JoinHandle<()>>>,
     /// Among the streams of the model, until it is closed.
@@ -97,6 +100,7 @@ impl Session {
         };
         let (pace, vad) = (settings.pace, settings.vad);
         let session = Session::start(source, pace, vad, settings.policy, listener)?;
+        session.hearing.update(settings.barge_in);
         *lock(&session.place) = Some(place);
         Ok(session)
     }
@@ -124,7 +128,13 @@ impl Session {
             shortenable: settings.audio_ctx == AudioCtx::Overload,
         };
         let desk = Arc::new(Desk::new(Inbox::new(pace, chunk, max)));
-        let hearing = Hearing::new(vad, Arc::clone(&desk), Arc::clone(&listener));
+        let barge_in = Arc::new(Mutex::new(BargeIn::new(BargeInSettings::default())));
+        let hearing = Hearing::new(
+            vad,
+            Arc::clone(&barge_in),
+            Arc::clone(&desk),
+            Arc::clone(&listener),
+        );
         let request = Arc::new(source.acquire().map_err(EngineError::Thread)?);
         let start = Start {
             source,
@@ -132,12 +142,14 @@ impl Session {
             settings,
             cut,
             desk: Arc::clone(&desk),
+            barge_in,
             listener,
         };
         let worker = start.spawn().map_err(EngineError::Thread)?;
         Ok(Session {
             desk,
             hearing,
+            pace,
             give_up: Box::new(move || request.give_up()),
             worker: Mutex::new(Some(worker)),
             place: Mutex::default(),
@@ -147,8 +159,21 @@ impl Session {
     /// Appends samples. Exact pace: waits while the backlog is full. Returns the stream position behind them.
     /// Stopped midway, it has appended those that [`position`](Self::position) counts.
     pub fn push(&self, samples: &[i16]) -> Result<Samples, Stopped> {
-        self.hearing.hear(samples);
-        self.desk.push(Audio::Samples(samples))
+        // Whether it is an interruption must not depend on how far the worker has come: paced exactly, it comes along.
+        let in_step = self.pace == Pace::Exact && self.hearing.may_interrupt();
+        let mut rest = samples;
+        loop {
+            let heard = self.hearing.hear(rest, in_step);
+            let (now, later) = rest.split_at_checked(heard).unwrap_or((rest, &[]));
+            let position = self.desk.push(Audio::Samples(now))?;
+            if in_step {
+                self.desk.settle()?;
+            }
+            if later.is_empty() {
+                return Ok(position);
+            }
+            rest = later;
+        }
     }
 
     /// Appends `samples` of silence (a small hole in the stream).
@@ -221,6 +246,11 @@ impl Session {
         policy.check()?;
         self.desk.update(policy);
         Ok(())
+    }
+
+    /// When speech is an interruption, from now on.
+    pub fn barge_in(&self, settings: BargeInSettings) {
+        self.hearing.update(settings);
     }
 
     /// Samples pushed so far.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -12,9 +12,9 @@ use super::models::{NoModel, Request};
 use super::runner::{Heard, Runner, Source};
 use super::scheduler::{Due, Level, Strain};
 use super::stats::duration;
-use super::{Degradation, EngineError, Event, Listener, Pace, fault_text};
-use crate::policy::{Guards, Outcome, PartialWord, PolicySettings, Samples};
-use crate::speech::{Boundary, Detection};
+use super::{Degradation, EngineError, Event, Listener, Pace, fault_text, lock};
+use crate::policy::{Guards, LanguageChoice, Outcome, PartialWord, PolicySettings, Samples};
+use crate::speech::{Ask, BargeIn, Boundary, Detection, Interruption};
 use crate::whisper::{Cancel, FRAME};
 
 /// Longest text of an utterance kept for partials, in bytes; of a longer one the end is kept.
@@ -27,6 +27,7 @@ pub(super) struct Start<S: Source> {
     pub settings: PolicySettings,
     pub cut: Cut,
     pub desk: Arc<Desk>,
+    pub barge_in: Arc<Mutex<BargeIn>>,
     pub listener: Listener,
 }
 
@@ -93,6 +94,7 @@ impl<S: Source> Start<S> {
             settings,
             cut,
             desk,
+            barge_in,
             listener,
         } = self;
         let mut progress = |percent| {
@@ -106,6 +108,7 @@ impl<S: Source> Start<S> {
         let (took, shared) = (request.age(), request.is_shared());
         let users = model.users();
         let interim = settings.interim;
+        let language = fixed_language(&settings);
         let runner = source.runner(model, settings)?;
         desk.loaded(users);
         desk.say(None, &listener, Event::Loaded { took, shared });
@@ -115,15 +118,25 @@ impl<S: Source> Start<S> {
             level: Level::None,
             cut,
             desk,
+            barge_in,
             listener,
+            language,
             holds: false,
             speaking: None,
             interim,
             utterance: 0,
             spoke: false,
             text: String::new(),
+            tail: Vec::new(),
         };
         worker.run()
+    }
+}
+
+fn fixed_language(settings: &PolicySettings) -> Option<&'static str> {
+    match settings.language_choice() {
+        Ok(LanguageChoice::Fixed(language)) => Some(language.code),
+        _ => None,
     }
 }
 
@@ -134,7 +147,10 @@ struct Worker<R> {
     chunk: usize,
     level: Level,
     desk: Arc<Desk>,
+    barge_in: Arc<Mutex<BargeIn>>,
     listener: Listener,
+    /// Spoken, once it is known.
+    language: Option<&'static str>,
     /// Something was inserted since the stream was last fresh.
     holds: bool,
     /// Somebody speaks, by the voice detector: with this probability.
@@ -144,8 +160,9 @@ struct Worker<R> {
     utterance: u64,
     /// The utterance has words.
     spoke: bool,
-    /// Its text so far.
+    /// Its text so far, and the unstable words behind it.
     text: String,
+    tail: Vec<String>,
 }
 
 impl<R: Runner> Worker<R> {
@@ -156,8 +173,12 @@ impl<R: Runner> Worker<R> {
                 Job::Reset(position) => self.reset(position),
                 Job::Update(settings) => {
                     let interim = settings.interim;
+                    let language = fixed_language(&settings);
                     match self.runner.update(settings) {
-                        Ok(()) => self.interim = interim,
+                        Ok(()) => {
+                            self.interim = interim;
+                            self.language = language.or(self.language);
+                        }
                         Err(error) => {
                             self.desk.say(None, &self.listener, Event::Refused(error));
                         }
@@ -194,6 +215,7 @@ impl<R: Runner> Worker<R> {
                 if self.holds {
                     self.pass(is_last, end, arrived, epoch, cancel)?;
                 }
+                self.words_known(end, cut == End::Look, epoch);
                 match cut {
                     End::SpeechEnd(detection) => self.speech(detection, utterance, epoch),
                     End::Last => {
@@ -208,6 +230,7 @@ impl<R: Runner> Worker<R> {
                 self.runner.speech(&detection.boundary);
                 self.speech(detection, self.utterance, epoch);
             }
+            Take::Mark(Mark::Interruption(interruption)) => self.interrupted(interruption, epoch),
             // It ends a chunk.
             Take::Mark(Mark::Look(_)) => {}
             Take::Hole { end } => {
@@ -247,6 +270,34 @@ impl<R: Runner> Worker<R> {
             },
         );
         self.partial(Vec::new(), detection.at, epoch);
+    }
+
+    /// Whether the words known by now make an interruption.
+    fn words_known(&mut self, at: Samples, looked: bool, epoch: u64) {
+        let mut barge_in = lock(&self.barge_in);
+        if !barge_in.is_on() || self.speaking.is_none() {
+            return;
+        }
+        let words = self
+            .text
+            .split_whitespace()
+            .chain(self.tail.iter().map(|word| word.trim()));
+        let words = words.map(str::to_owned).collect();
+        let ask = barge_in.words(at, words, self.language, looked);
+        drop(barge_in);
+        if let Ask::Interrupt(interruption) = ask {
+            self.say(epoch, Event::Interrupting(interruption.clone()));
+            self.interrupted(interruption, epoch);
+        }
+    }
+
+    fn interrupted(&self, interruption: Interruption, epoch: u64) {
+        let utterance = self.utterance;
+        let told = Event::Interrupted {
+            interruption,
+            utterance,
+        };
+        self.say(epoch, told);
     }
 
     /// What is said so far, for those who want to know.
@@ -339,6 +390,7 @@ impl<R: Runner> Worker<R> {
         let utterance = self.utterance;
         let is_final = outcome.utterance_end || is_last;
         if let Some(language) = outcome.language {
+            self.language = Some(language.code);
             self.say(epoch, Event::Language(language));
         }
         if let Some(release) = outcome.release {
@@ -358,6 +410,11 @@ impl<R: Runner> Worker<R> {
         if is_final {
             self.end_utterance();
         }
+        self.tail = outcome
+            .partial
+            .iter()
+            .map(|p| p.word.text.clone())
+            .collect();
         if ran && !is_final {
             self.partial(outcome.partial, heard, epoch);
         }
@@ -389,6 +446,7 @@ impl<R: Runner> Worker<R> {
             self.utterance += 1;
         }
         self.text.clear();
+        self.tail.clear();
     }
 
     fn say(&self, epoch: u64, event: Event) {

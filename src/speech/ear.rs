@@ -1,5 +1,7 @@
 //! A stream's ear: samples in, however they are cut, and boundaries of speech out.
 
+use std::ops::ControlFlow;
+
 use super::{Boundary, Earshot, Endpointer, Samples, VadSettings, VoiceDetector};
 
 /// A boundary, and the position at which it became certain.
@@ -39,19 +41,20 @@ impl Ear {
     }
 
     /// Hears `samples`; calls `frame` behind each whole frame, with its end, the ear as it is then, and the boundary
-    /// that became certain with it.
+    /// that became certain with it. Where that says so, it stops. Returns how many samples were heard.
     pub fn hear(
         &mut self,
         samples: &[i16],
-        mut frame: impl FnMut(Samples, &Endpointer, Option<Detection>),
-    ) {
+        mut frame: impl FnMut(Samples, &Endpointer, Option<Detection>) -> ControlFlow<()>,
+    ) -> usize {
         let length = self.detector.frame().max(1);
+        let all = samples.len();
         let mut samples = samples;
         loop {
             let missing = length.saturating_sub(self.rest.len());
             let Some((head, tail)) = samples.split_at_checked(missing) else {
                 self.rest.extend_from_slice(samples);
-                return;
+                return all;
             };
             // Whole frames are not copied.
             let probability = if self.rest.is_empty() {
@@ -68,7 +71,9 @@ impl Ear {
             let at = self.position;
             let boundary = self.endpointer.frame(start, at, probability);
             let detection = boundary.map(|boundary| Detection { at, boundary });
-            frame(at, &self.endpointer, detection);
+            if frame(at, &self.endpointer, detection).is_break() {
+                return all - samples.len();
+            }
         }
     }
 
@@ -120,7 +125,11 @@ mod tests {
         let mut ear = Ear::with(Box::new(Loud), VadSettings::default(), 0);
         let mut found = Vec::new();
         for piece in pieces {
-            ear.hear(piece, |_, _, detection| found.extend(detection));
+            let heard = ear.hear(piece, |_, _, detection| {
+                found.extend(detection);
+                ControlFlow::Continue(())
+            });
+            assert_eq!(heard, piece.len());
         }
         found.extend(ear.finish(pieces.iter().map(|p| p.len() as Samples).sum()));
         found
@@ -150,6 +159,20 @@ mod tests {
             }
             assert_eq!(detections(&pieces), whole);
         }
+    }
+
+    #[test]
+    fn it_stops_where_it_is_told_to_and_goes_on_from_there() {
+        let mut ear = Ear::with(Box::new(Loud), VadSettings::default(), 0);
+        let audio = [900; 350];
+        let mut rest = audio.as_slice();
+        let mut stops = Vec::new();
+        while !rest.is_empty() {
+            let heard = ear.hear(rest, |_, _, _| ControlFlow::Break(()));
+            stops.push(heard);
+            rest = &rest[heard..];
+        }
+        assert_eq!(stops, [100, 100, 100, 50]);
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Endpointer {
         }
     }
 
-    /// Samples of voice in the running speech; `None` in silence. The pause that may end it is not counted.
+    /// Samples of voice in the running speech; `None` in silence. Pauses are not counted.
     pub fn speech(&self) -> Option<Samples> {
         match self.state {
             State::Speech { voiced, .. } => Some(voiced),
@@ -182,9 +182,12 @@ impl Endpointer {
         }
     }
 
-    /// Whether the last frame held voice.
-    pub fn is_voiced(&self, end: Samples) -> bool {
-        matches!(self.state, State::Speech { last, .. } if last == end)
+    /// Where the running speech began.
+    pub fn onset(&self) -> Option<Samples> {
+        match self.state {
+            State::Speech { onset, .. } => Some(onset),
+            _ => None,
+        }
     }
 }
 

@@ -2,12 +2,15 @@
 //! interruptions. Pure state machines: no threads, no candle, no I/O, no GStreamer. They count samples.
 
 pub mod answer;
+mod backchannel;
+mod barge_in;
 mod ear;
 mod endpoint;
 mod loudness;
 pub mod tones;
 mod vad;
 
+pub use barge_in::{Ask, BargeIn, BargeInSettings, Cause, Interruption};
 pub use ear::{Detection, Ear};
 pub use endpoint::{Boundary, Endpointer, VadError, VadSettings};
 pub use loudness::{Loudness, Voiced};

@@ -28,6 +28,7 @@ pub fn settings(pace: Pace, language: &str) -> SessionSettings {
         alignment_heads: None,
         pace,
         vad: None,
+        barge_in: Default::default(),
         max_streams: 0,
     }
 }

@@ -294,6 +294,8 @@ fn short(event: &Event) -> String {
         Event::Language(language) => format!("language {}", language.code),
         Event::Progress { quiet_until, heard } => format!("progress {quiet_until} {heard}"),
         Event::Guarded(_) => "guarded".into(),
+        Event::Interrupting(interruption) => format!("interrupting {interruption:?}"),
+        Event::Interrupted { interruption, .. } => format!("interrupted {interruption:?}"),
         Event::Drained { number } => format!("drained {number}"),
         Event::Refused(error) => format!("refused {error}"),
         Event::Dropped { start, samples } => format!("dropped {start}+{samples}"),

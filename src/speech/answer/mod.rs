@@ -23,6 +23,7 @@ pub use detector::{Action, Detector};
 pub use line::{Heard, Span, Tone, ToneKind};
 pub use phrases::{Phrase, Phrases, PhrasesError, Side, Wrong};
 pub use settings::{Contradiction, Settings};
+pub(super) use text::fold;
 pub use verdict::{Cause, Outcome, Verdict};
 pub use votes::{Hit, Votes};
 pub use watch::GreetingEnd;
