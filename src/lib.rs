@@ -27,6 +27,7 @@ pub mod element;
 pub mod engine;
 pub mod policy;
 pub mod speech;
+pub mod transcribe;
 pub mod whisper;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -12,7 +12,7 @@ const MS: Samples = 16;
 pub struct VadSettings {
     /// Speech starts in a frame that holds voice with this probability, and goes on while it is 0.15 less.
     pub threshold: f64,
-    /// Sound shorter than this is no speech, in ms.
+    /// Voice shorter than this is no speech, in ms. It may have breaks, as long together.
     pub min_speech_ms: u32,
     /// A pause shorter than this is part of the speech, in ms.
     pub min_silence_ms: u32,
@@ -93,6 +93,10 @@ enum State {
     /// Voice, but not long enough yet.
     Perhaps {
         onset: Samples,
+        /// Samples that hold voice, and that do not.
+        voiced: Samples,
+        silent: Samples,
+        /// Of the frames so far: their probabilities' sum, and how many they are.
         sum: f32,
         frames: u32,
     },
@@ -123,17 +127,15 @@ impl Endpointer {
             State::Silence if probability >= self.threshold => {
                 self.state = State::Perhaps {
                     onset: start,
+                    voiced: 0,
+                    silent: 0,
                     sum: 0.0,
                     frames: 0,
                 };
-                self.perhaps(end, probability)
+                self.perhaps(start, end, probability)
             }
             State::Silence => None,
-            State::Perhaps { .. } if goes_on => self.perhaps(end, probability),
-            State::Perhaps { .. } => {
-                self.state = State::Silence;
-                None
-            }
+            State::Perhaps { .. } => self.perhaps(start, end, probability),
             State::Speech { last, voiced, .. } if goes_on => {
                 *voiced += end.saturating_sub(start);
                 *last = end;
@@ -146,17 +148,32 @@ impl Endpointer {
         }
     }
 
-    fn perhaps(&mut self, end: Samples, probability: f32) -> Option<Boundary> {
-        let State::Perhaps { onset, sum, frames } = &mut self.state else {
+    fn perhaps(&mut self, start: Samples, end: Samples, probability: f32) -> Option<Boundary> {
+        let State::Perhaps {
+            onset,
+            voiced,
+            silent,
+            sum,
+            frames,
+        } = &mut self.state
+        else {
             return None;
         };
         *sum += probability;
         *frames += 1;
-        let (onset, probability) = (*onset, *sum / *frames as f32);
-        let voiced = end.saturating_sub(onset);
-        if voiced < self.min_speech {
+        if probability < self.threshold - HYSTERESIS {
+            *silent += end.saturating_sub(start);
+            if *silent > self.min_speech {
+                self.state = State::Silence;
+            }
             return None;
         }
+        *voiced += end.saturating_sub(start);
+        if *voiced < self.min_speech {
+            return None;
+        }
+        let (onset, voiced) = (*onset, *voiced);
+        let probability = *sum / *frames as f32;
         let last = end;
         self.state = State::Speech {
             onset,
@@ -244,6 +261,15 @@ mod tests {
     #[test]
     fn a_click_is_no_speech() {
         assert!(onsets(&[(10, 0.0), (5, 1.0), (100, 0.0)]).is_empty());
+    }
+
+    #[test]
+    fn a_voice_that_breaks_off_for_a_moment_is_one() {
+        assert_eq!(
+            onsets(&[(10, 0.0), (4, 0.9), (3, 0.1), (4, 0.9)]),
+            [10 * FRAME]
+        );
+        assert!(onsets(&[(10, 0.0), (4, 0.9), (8, 0.1), (4, 0.9), (9, 0.1)]).is_empty());
     }
 
     #[test]
