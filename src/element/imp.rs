@@ -141,6 +141,19 @@ impl ElementImpl for WhisperStream {
         TEMPLATES.as_ref()
     }
 
+    fn request_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        _name: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<gst::Pad> {
+        self.new_far_end(template)
+    }
+
+    fn release_pad(&self, pad: &gst::Pad) {
+        self.release_far_end(pad);
+    }
+
     fn change_state(
         &self,
         transition: gst::StateChange,

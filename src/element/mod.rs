@@ -14,6 +14,7 @@
 use gst::prelude::*;
 
 mod cues;
+mod far_end;
 mod imp;
 mod input;
 mod json;

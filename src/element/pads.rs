@@ -4,10 +4,11 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::subclass::prelude::*;
 
+use super::far_end;
 use super::imp::{CAT, WhisperStream, lock};
 
 /// The caps that the sink takes.
-fn sink_caps() -> gst::Caps {
+pub fn sink_caps() -> gst::Caps {
     gst_audio::AudioCapsBuilder::new_interleaved()
         .format(gst_audio::AudioFormat::S16le)
         .rate(crate::whisper::SAMPLE_RATE as i32)
@@ -36,6 +37,7 @@ pub fn templates() -> Vec<gst::PadTemplate> {
     .filter_map(|(name, direction, caps)| {
         gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
     })
+    .chain(far_end::template())
     .collect()
 }
 

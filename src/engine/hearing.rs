@@ -11,13 +11,21 @@ use super::stats::duration;
 use super::{Event, Listener, lock};
 use crate::policy::Samples;
 use crate::speech::{
-    Ask, BargeIn, BargeInSettings, Boundary, Detection, Ear, Endpointer, VadSettings,
+    Ask, BargeIn, BargeInSettings, Boundary, Detection, Ear, Echo, Frame, VadSettings,
 };
 
 /// No speech.
 const SILENCE: u64 = u64::MAX;
 /// Silence is heard in pieces of this many samples.
 const PIECE: usize = 1_600;
+
+/// The other side of the call.
+#[derive(Default)]
+struct FarEnd {
+    echo: Echo,
+    /// Samples of its echo in the running speech.
+    heard: Samples,
+}
 
 /// A stream's ear, and who is told of what it hears.
 pub(super) struct Hearing {
@@ -28,6 +36,8 @@ pub(super) struct Hearing {
     speech: AtomicU64,
     /// Asked here about speech, and by the worker about words.
     barge_in: Arc<Mutex<BargeIn>>,
+    /// Once there is one.
+    far_end: Mutex<Option<FarEnd>>,
 }
 
 impl Hearing {
@@ -43,6 +53,7 @@ impl Hearing {
             listener,
             speech: AtomicU64::new(SILENCE),
             barge_in,
+            far_end: Mutex::default(),
         }
     }
 
@@ -53,18 +64,30 @@ impl Hearing {
         let Some(ear) = ear.as_mut() else {
             return samples.len();
         };
-        ear.hear(samples, |at, endpointer, detection| {
-            let speech = endpointer.speech().unwrap_or(SILENCE);
+        ear.hear(samples, |frame| {
+            let speech = frame.speech.unwrap_or(SILENCE);
             self.speech.store(speech, Ordering::Relaxed);
-            if let Some(detection) = detection {
+            if let Some(detection) = frame.detection {
                 self.tell(detection);
             }
-            self.interrupt(at, endpointer);
+            self.interrupt(frame);
             match frame_by_frame {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         })
+    }
+
+    /// Hears what the far end is told, from `position` of this stream on.
+    pub fn hear_far(&self, position: Samples, samples: &[i16]) {
+        let mut far = lock(&self.far_end);
+        let far = far.get_or_insert_with(FarEnd::default);
+        far.echo.hear_far(position, samples);
+    }
+
+    /// There is no far end any more.
+    pub fn forget_far(&self) {
+        *lock(&self.far_end) = None;
     }
 
     /// Whether speech may be an interruption.
@@ -76,19 +99,35 @@ impl Hearing {
         lock(&self.barge_in).update(settings);
     }
 
-    fn interrupt(&self, at: Samples, endpointer: &Endpointer) {
-        let (Some(onset), Some(speech)) = (endpointer.onset(), endpointer.speech()) else {
+    fn interrupt(&self, frame: &Frame) {
+        let echo = self.echo(frame);
+        let (Some(onset), Some(speech)) = (frame.onset, frame.speech) else {
             return;
         };
-        let ask = lock(&self.barge_in).speech(at, onset, speech);
+        // The far end's echo is nobody's speech.
+        let speech = speech.saturating_sub(echo);
+        let ask = lock(&self.barge_in).speech(frame.end, onset, speech);
         match ask {
             Ask::Nothing => {}
-            Ask::Look => self.desk.mark(Mark::Look(at)),
+            Ask::Look => self.desk.mark(Mark::Look(frame.end)),
             Ask::Interrupt(interruption) => {
                 self.desk.mark(Mark::Interruption(interruption.clone()));
                 (self.listener)(Event::Interrupting(interruption));
             }
         }
+    }
+
+    /// How much of the running speech was the far end's echo.
+    fn echo(&self, frame: &Frame) -> Samples {
+        let mut far = lock(&self.far_end);
+        let Some(far) = far.as_mut() else { return 0 };
+        let is_echo = far.echo.hear_near(frame.end, frame.samples);
+        match frame.onset {
+            None => far.heard = 0,
+            Some(_) if is_echo && frame.is_voice => far.heard += frame.samples.len() as Samples,
+            Some(_) => {}
+        }
+        far.heard
     }
 
     pub fn hear_silence(&self, samples: u64) {
@@ -122,6 +161,9 @@ impl Hearing {
     pub fn reset(&self, position: Samples) {
         if let Some(ear) = lock(&self.ear).as_mut() {
             ear.reset(position);
+        }
+        if let Some(far) = lock(&self.far_end).as_mut() {
+            *far = FarEnd::default();
         }
         lock(&self.barge_in).stopped();
         self.speech.store(SILENCE, Ordering::Relaxed);

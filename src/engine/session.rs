@@ -248,6 +248,17 @@ impl Session {
         Ok(())
     }
 
+    /// Hears what the other side of the call is told (16 kHz mono): its echo in this stream interrupts nobody. `position`
+    /// is where in this stream its first sample is heard at the same time. At most 10 s are kept.
+    pub fn hear_far(&self, position: Samples, samples: &[i16]) {
+        self.hearing.hear_far(position, samples);
+    }
+
+    /// There is no other side any more.
+    pub fn forget_far(&self) {
+        self.hearing.forget_far();
+    }
+
     /// When speech is an interruption, from now on.
     pub fn barge_in(&self, settings: BargeInSettings) {
         self.hearing.update(settings);

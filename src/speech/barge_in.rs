@@ -82,8 +82,10 @@ enum State {
     Looking(Samples),
     /// No word was understood: this much speech is believed.
     Unknown(Samples),
-    /// It was an interruption, or does not count; until the speaker stops.
+    /// It was an interruption; until the speaker stops.
     Done,
+    /// Nothing counts.
+    Off,
 }
 
 impl BargeIn {
@@ -101,7 +103,7 @@ impl BargeIn {
     fn armed(settings: &BargeInSettings) -> State {
         match settings.is_on() {
             true => State::Until(Samples::from(settings.after_ms) * MS),
-            false => State::Done,
+            false => State::Off,
         }
     }
 
@@ -111,7 +113,7 @@ impl BargeIn {
             return;
         }
         self.settings = settings;
-        if self.state != State::Done || self.speech == 0 {
+        if self.state != State::Done {
             self.state = BargeIn::armed(&settings);
         }
     }
@@ -151,7 +153,7 @@ impl BargeIn {
         language: Option<&str>,
         looked: bool,
     ) -> Ask {
-        if self.state == State::Done {
+        if matches!(self.state, State::Done | State::Off) {
             return Ask::Nothing;
         }
         self.said = judge(words.iter().map(String::as_str), language);

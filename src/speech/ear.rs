@@ -11,6 +11,22 @@ pub struct Detection {
     pub boundary: Boundary,
 }
 
+/// A frame as it was heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    pub samples: &'a [i16],
+    /// Position behind it.
+    pub end: Samples,
+    /// It holds voice of the running speech.
+    pub is_voice: bool,
+    /// Where the running speech began; `None` in silence.
+    pub onset: Option<Samples>,
+    /// How much speech that is by now, pauses left out.
+    pub speech: Option<Samples>,
+    /// The boundary that became certain with it.
+    pub detection: Option<Detection>,
+}
+
 /// A detector and its endpoints. Frames are counted from the stream's start (or the last reset), so that boundaries do
 /// not depend on how the audio is cut.
 pub struct Ear {
@@ -40,12 +56,12 @@ impl Ear {
         }
     }
 
-    /// Hears `samples`; calls `frame` behind each whole frame, with its end, the ear as it is then, and the boundary
-    /// that became certain with it. Where that says so, it stops. Returns how many samples were heard.
+    /// Hears `samples`; tells `frame` of each whole frame. Where that says so, it stops. Returns how many samples were
+    /// heard.
     pub fn hear(
         &mut self,
         samples: &[i16],
-        mut frame: impl FnMut(Samples, &Endpointer, Option<Detection>) -> ControlFlow<()>,
+        mut frame: impl FnMut(&Frame) -> ControlFlow<()>,
     ) -> usize {
         let length = self.detector.frame().max(1);
         let all = samples.len();
@@ -57,21 +73,30 @@ impl Ear {
                 return all;
             };
             // Whole frames are not copied.
-            let probability = if self.rest.is_empty() {
-                self.detector.probability(head)
+            let mut rest = std::mem::take(&mut self.rest);
+            let whole = if rest.is_empty() {
+                head
             } else {
-                self.rest.extend_from_slice(head);
-                let probability = self.detector.probability(&self.rest);
-                self.rest.clear();
-                probability
+                rest.extend_from_slice(head);
+                &rest
             };
             samples = tail;
             let start = self.position;
             self.position += length as Samples;
-            let at = self.position;
-            let boundary = self.endpointer.frame(start, at, probability);
-            let detection = boundary.map(|boundary| Detection { at, boundary });
-            if frame(at, &self.endpointer, detection).is_break() {
+            let end = self.position;
+            let probability = self.detector.probability(whole);
+            let boundary = self.endpointer.frame(start, end, probability);
+            let told = frame(&Frame {
+                samples: whole,
+                end,
+                is_voice: self.endpointer.is_voice(end),
+                onset: self.endpointer.onset(),
+                speech: self.endpointer.speech(),
+                detection: boundary.map(|boundary| Detection { at: end, boundary }),
+            });
+            rest.clear();
+            self.rest = rest;
+            if told.is_break() {
                 return all - samples.len();
             }
         }
@@ -125,8 +150,8 @@ mod tests {
         let mut ear = Ear::with(Box::new(Loud), VadSettings::default(), 0);
         let mut found = Vec::new();
         for piece in pieces {
-            let heard = ear.hear(piece, |_, _, detection| {
-                found.extend(detection);
+            let heard = ear.hear(piece, |frame| {
+                found.extend(frame.detection);
                 ControlFlow::Continue(())
             });
             assert_eq!(heard, piece.len());
@@ -168,7 +193,7 @@ mod tests {
         let mut rest = audio.as_slice();
         let mut stops = Vec::new();
         while !rest.is_empty() {
-            let heard = ear.hear(rest, |_, _, _| ControlFlow::Break(()));
+            let heard = ear.hear(rest, |_| ControlFlow::Break(()));
             stops.push(heard);
             rest = &rest[heard..];
         }

@@ -199,6 +199,11 @@ impl Endpointer {
         }
     }
 
+    /// Whether the frame that ends at `end`, the last one, holds voice of the running speech.
+    pub fn is_voice(&self, end: Samples) -> bool {
+        matches!(self.state, State::Speech { last, .. } if last == end)
+    }
+
     /// Where the running speech began.
     pub fn onset(&self) -> Option<Samples> {
         match self.state {

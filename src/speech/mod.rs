@@ -5,13 +5,15 @@ pub mod answer;
 mod backchannel;
 mod barge_in;
 mod ear;
+mod echo;
 mod endpoint;
 mod loudness;
 pub mod tones;
 mod vad;
 
 pub use barge_in::{Ask, BargeIn, BargeInSettings, Cause, Interruption};
-pub use ear::{Detection, Ear};
+pub use ear::{Detection, Ear, Frame};
+pub use echo::Echo;
 pub use endpoint::{Boundary, Endpointer, VadError, VadSettings};
 pub use loudness::{Loudness, Voiced};
 pub use vad::{Earshot, VoiceDetector};
