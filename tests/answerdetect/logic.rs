@@ -327,6 +327,18 @@ fn tones_say_what_they_are() {
 }
 
 #[test]
+fn a_tone_that_was_written_down_is_no_word() {
+    let mut line = Line::french();
+    line.quiet(300).say("allô", 300);
+    let mut ringing = Line::french();
+    ringing.quiet(100).tone(ToneKind::RingBack, 0, 1000, true);
+    ringing.quiet(200).say("allô", 300).quiet(2500);
+    assert_eq!(line.verdict().outcome, Outcome::Human);
+    assert_eq!(ringing.said(), (Outcome::NoAnswer, Cause::Tone));
+    assert!(ringing.verdict().words.is_empty());
+}
+
+#[test]
 fn ringing_is_no_answer_when_the_time_is_over() {
     let mut line = Line::french();
     // The detector of voice takes it for speech.

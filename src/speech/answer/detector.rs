@@ -25,11 +25,11 @@ pub enum Action {
 /// One vote more than the other sides have decides at once.
 const SURE: f32 = 1.0;
 /// Less than this is no verdict, whatever the time. More than length alone can count: to speak long is no machine's alone.
-const MACHINE_LEAST: f32 = 0.35;
+const MACHINE_LEAST: f32 = 0.45;
 const HUMAN_LEAST: f32 = 0.15;
 /// What the length of speech can count at most, and what it counts that somebody spoke and waits.
-const LENGTH_VOTES: f32 = 0.3;
-const WAITING_VOTES: f32 = 0.4;
+const LENGTH_VOTES: f32 = 0.2;
+const WAITING_VOTES: f32 = 0.5;
 /// A word recognised with less confidence was not understood.
 const UNDERSTOOD: f32 = 0.2;
 /// A flush that is not answered within this much audio is not waited for.
@@ -143,6 +143,7 @@ impl Detector {
     pub fn tone(&mut self, tone: Tone) {
         self.start.get_or_insert(tone.start);
         self.line.tone(tone);
+        self.count();
         self.settle();
     }
 
@@ -173,6 +174,14 @@ impl Detector {
     }
 
     fn count(&mut self) {
+        // A tone may have been written down before it was known for one.
+        let line = &self.line;
+        self.words.retain(|word| {
+            !line.is_tone(&Span {
+                start: word.start,
+                end: word.end,
+            })
+        });
         self.votes = Votes::count(&self.phrases, self.language.as_deref(), &self.words);
     }
 

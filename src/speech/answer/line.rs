@@ -224,6 +224,13 @@ impl Line {
         voice
     }
 
+    /// Whether a word is a tone that was taken for one: most of it lies in it.
+    pub fn is_tone(&self, word: &Span) -> bool {
+        let within = |tone: &Tone| word.within(&tone.span()).map(|part| part.length());
+        let covered: Duration = self.tones.iter().filter_map(within).sum();
+        covered > word.length() / 2
+    }
+
     fn without_tones(&self, span: Span) -> Vec<Span> {
         let mut parts = vec![span];
         for tone in &self.tones {
@@ -343,6 +350,23 @@ mod tests {
             level: -20.0,
         });
         assert_eq!(line.speech(ms(0)), [span(2300, 2500)]);
+    }
+
+    #[test]
+    fn words_within_a_tone_are_none() {
+        let mut line = Line::default();
+        line.tone(Tone {
+            kind: ToneKind::Beep,
+            start: ms(600),
+            duration: ms(400),
+            ended: true,
+            frequency: 1000.0,
+            level: -20.0,
+        });
+        assert!(line.is_tone(&span(700, 900)));
+        assert!(line.is_tone(&span(800, 1100)));
+        assert!(!line.is_tone(&span(900, 1200)));
+        assert!(!line.is_tone(&span(100, 500)));
     }
 
     #[test]

@@ -36,8 +36,8 @@ impl Votes {
         hits.map(|hit| hit.votes).sum()
     }
 
-    /// Finds the phrases of `language` (none: of all languages) in `words`. Long phrases are found before short ones, no word counts in two,
-    /// and a phrase said twice counts once.
+    /// Finds the phrases of `language` (none: of all languages) in `words`. Long phrases are found before short ones, of equally long
+    /// ones the heavier; no word counts in two, and a phrase said twice counts once.
     pub fn count(phrases: &Phrases, language: Option<&str>, words: &[Word]) -> Votes {
         let parts = parts(words);
         let language = language.filter(|language| phrases.knows(language));
@@ -53,7 +53,11 @@ impl Votes {
                 }
             }
         }
-        found.sort_by_key(|(phrase, start, _)| (std::cmp::Reverse(phrase.words.len()), *start));
+        found.sort_by(|(a, a_start, _), (b, b_start, _)| {
+            let by_length = b.words.len().cmp(&a.words.len());
+            let by_weight = b.weight.total_cmp(&a.weight);
+            by_length.then(by_weight).then(a_start.cmp(b_start))
+        });
         let mut taken = vec![false; parts.len()];
         let mut kept: Vec<(&Phrase, usize, usize)> = Vec::new();
         for (phrase, start, end) in found {
@@ -173,6 +177,12 @@ mod tests {
     }
 
     #[test]
+    fn of_equally_long_phrases_the_heavier_takes_the_words() {
+        let list = "machine 0.2 zéro un\nhuman 0.6 un instant";
+        assert_eq!(hits(list, "zéro un instant"), ["un instant"]);
+    }
+
+    #[test]
     fn articles_may_be_missing_or_added() {
         let list = "machine 1 après le bip\nmachine 1 laissez votre message";
         assert_eq!(hits(list, "après bip"), ["après le bip"]);
@@ -207,7 +217,7 @@ mod tests {
             let votes = Votes::count(&list, language, &words_of_text("oui"));
             votes.hits.iter().map(|hit| hit.side).collect::<Vec<_>>()
         };
-        // The words are taken by the first of equally long ones.
+        // The words are taken by the first of equally long and heavy ones.
         assert_eq!(sides(Some("fr")), [Side::Human]);
         assert_eq!(sides(Some("en")), [Side::Machine]);
         assert_eq!(sides(Some("de")), [Side::Human]);
