@@ -7,6 +7,7 @@ mod compare;
 mod demo;
 mod files;
 mod inspect;
+mod legs;
 mod messages;
 mod muxing;
 mod raw;

@@ -316,7 +316,7 @@ fn registry() -> PathBuf {
     scratch().join("registry.bin")
 }
 
-fn scratch() -> PathBuf {
+pub fn scratch() -> PathBuf {
     // Besides the profile's name, because debug and release builds must not share a plugin.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");
     let folder = folder.join(profile_folder().file_name().unwrap());
