@@ -67,7 +67,7 @@ fn main() {
     let mut ends = Vec::new();
     let mut interruptions = Vec::new();
     let (mut missed, mut false_alarms) = (Vec::new(), Vec::new());
-    let mut calls = 0;
+    let mut calls = 0usize;
     for (texts, must) in [(&SENTENCES, true), (&BACKCHANNELS, false)] {
         for (n, &(language, text)) in texts.iter().enumerate() {
             let voices: &[Voice] = match language {
@@ -76,7 +76,7 @@ fn main() {
             };
             for voice in voices.iter().skip(n % 3).step_by(3) {
                 for over_line in [false, true] {
-                    let call = hear(&args, language, &say(text, voice), over_line, calls);
+                    let call = hear(&args, language, &say(text, voice), over_line, calls as u64);
                     calls += 1;
                     starts.extend(call.start);
                     ends.extend(call.end);
