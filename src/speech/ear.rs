@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Boundary, Earshot, Endpointer, Samples, VadSettings, VoiceDetector};
+use super::{Boundary, Endpointer, Samples, VadSettings, Voice, VoiceDetector};
 
 /// A boundary, and the position at which it became certain.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +42,7 @@ pub struct Ear {
 impl Ear {
     /// Listens from `position` on.
     pub fn new(settings: VadSettings, position: Samples) -> Ear {
-        Ear::with(Box::new(Earshot::default()), settings, position)
+        Ear::with(Box::new(Voice::default()), settings, position)
     }
 
     /// With a detector of the caller's.

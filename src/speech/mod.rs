@@ -16,7 +16,7 @@ pub use ear::{Detection, Ear, Frame};
 pub use echo::Echo;
 pub use endpoint::{Boundary, Endpointer, VadError, VadSettings};
 pub use loudness::{Loudness, Voiced};
-pub use vad::{Earshot, VoiceDetector};
+pub use vad::{Earshot, Voice, VoiceDetector};
 
 /// A position in a stream, in samples at 16 kHz since its start.
 pub type Samples = u64;

@@ -1,22 +1,9 @@
-//! Is this a voice? One frame at a time.
+//! The network of the crate `earshot`.
 
-/// Tells voice from everything else.
-pub trait VoiceDetector: Send {
-    /// Samples of a frame, at 16 kHz.
-    fn frame(&self) -> usize;
-
-    /// Probability, 0 to 1, that somebody speaks in the next frame of [`frame`](Self::frame) samples.
-    fn probability(&mut self, frame: &[i16]) -> f32;
-
-    /// Forgets what it has heard.
-    fn reset(&mut self);
-}
+use super::{FRAME, VoiceDetector};
 
 /// The recurrent network of the crate `earshot` (76 kB, 16 ms frames, 8 kB a stream).
 pub struct Earshot(Box<earshot::Detector>);
-
-/// Samples of its frames.
-const FRAME: usize = 256;
 
 impl Default for Earshot {
     fn default() -> Earshot {
