@@ -23,6 +23,7 @@
 )]
 
 pub mod answerdetect;
+pub mod beepdetect;
 pub mod element;
 pub mod engine;
 pub mod policy;
@@ -32,7 +33,8 @@ pub mod whisper;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     element::register(plugin)?;
-    answerdetect::register(plugin)
+    answerdetect::register(plugin)?;
+    beepdetect::register(plugin)
 }
 
 gst::plugin_define!(

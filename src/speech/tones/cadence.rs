@@ -177,6 +177,8 @@ pub fn is_ced(look: &Look) -> bool {
     (2_083.0..=2_117.0).contains(&look.hz) && look.is_steady_answer()
 }
 
+/// It comes out of quiet.
+pub const CED_QUIET: u64 = ms(200);
 /// Half a second of it is sure.
 pub const CED_SURE: u64 = ms(500);
 

@@ -11,6 +11,9 @@ const BLOCK: u64 = ms(20);
 pub const LONGEST: u64 = 4_096;
 /// The shortest: below it, sines 40 Hz apart are one.
 pub const SHORTEST: u64 = ms(80);
+/// What is looked at, in Hz.
+const LOWEST: f64 = 250.0;
+const HIGHEST: f64 = 3_700.0;
 /// The second of two tones has at least this share of the first one's power (-12 dB); where the line is clipped (-5 dB),
 /// so that it is not a harmonic.
 const SECOND: f64 = 0.063;
@@ -63,7 +66,7 @@ pub fn look(line: &Line, spectrum: &mut Spectrum, from: u64, to: u64, mirrored: 
         true => 60.0,
         false => (3.5 * RATE as f64 / length as f64).max(12.0),
     };
-    let (low, high) = (250.0, 3_700.0);
+    let (low, high) = (LOWEST, HIGHEST);
     let first = spectrum.highest(low, high, &[], 0.0);
     let second = spectrum.highest(low, high, &[first.hz], reach);
     let clipping = line.clipping(from, to);
@@ -242,15 +245,32 @@ const CLEAN: f64 = 0.016;
 const CLEAN_CLIPPED: f64 = 0.25;
 /// This share of samples is clipped.
 const CLIPPED: f64 = 0.05;
-/// A harmonic is at most this much (-30 dB), unless the line is clipped; and noise, this many times its mean.
-const HARMONIC: f64 = 0.001;
+/// A harmonic is at most this much (-34 dB), unless the line is clipped; and noise, this many times its mean.
+const HARMONIC: f64 = 0.000_4;
 const CREST: f64 = 12.0;
-/// What a machine's tone strays (rad), sways, jumps and falls by at most, beyond what noise makes of it. Notes that are held by a
-/// voice or on an instrument do more.
-const STRAY: f64 = 0.15;
-const SWAY: f64 = 0.05;
-const JUMP: f64 = 0.09;
-const FALL: f64 = 0.04;
+/// What a machine's tone strays (rad), sways, jumps and falls by at most, beyond what noise makes of it.
+struct Limits {
+    stray: f64,
+    sway: f64,
+    jump: f64,
+    fall: f64,
+}
+/// Notes that are held by a voice or on an instrument do more.
+const STEADY: Limits = Limits {
+    stray: 0.08,
+    sway: 0.03,
+    jump: 0.06,
+    fall: 0.03,
+};
+/// Codecs of mobile networks make a tone ripple (most of all GSM's, in its first 40 ms), but give it no harmonics. Where
+/// there are none above -45 dB, and a second one would be heard, it is neither a voice nor an instrument.
+const RIPPLING: Limits = Limits {
+    stray: 0.12,
+    sway: 0.1,
+    jump: 0.3,
+    fall: 0.08,
+};
+const NO_HARMONIC: f64 = 3e-5;
 /// The same for an answer tone, whose amplitude may be swayed by 20 % at 15 Hz and whose phase be reversed.
 const ANSWER_STRAY: f64 = 0.3;
 const ANSWER_SWAY: f64 = 0.25;
@@ -259,7 +279,7 @@ const ANSWER_FALL: f64 = 0.06;
 const SIGMAS: f64 = 3.0;
 /// What a note of a melody may have besides (-9 dB), and stray by.
 const NOTE: f64 = 0.125;
-const NOTE_STRAY: f64 = 1.2;
+const NOTE_STRAY: f64 = 0.8;
 
 impl Look {
     /// Whether there is nothing else but noise.
@@ -276,13 +296,15 @@ impl Look {
     pub fn is_steady(&self) -> bool {
         let noise = self.jitter();
         let dull = self.clipping >= CLIPPED || self.harmonic <= HARMONIC + CREST * self.floor;
+        let has_none = self.harmonic + CREST * self.floor <= NO_HARMONIC && 2.0 * self.hz < HIGHEST;
+        let limits = if has_none { RIPPLING } else { STEADY };
         matches!(self.made, Made::One(_))
             && self.is_clean()
             && dull
-            && self.stray <= STRAY + noise
-            && self.sway <= SWAY + noise
-            && self.jump <= JUMP + noise
-            && (self.fall - 1.0).abs() <= FALL + noise
+            && self.stray <= limits.stray + noise
+            && self.sway <= limits.sway + noise
+            && self.jump <= limits.jump + noise
+            && (self.fall - 1.0).abs() <= limits.fall + noise
     }
 
     /// The same for a look that is `mirrored`.
@@ -307,6 +329,6 @@ impl Look {
         } else {
             NOTE
         };
-        self.rest <= most && self.stray <= NOTE_STRAY
+        matches!(self.made, Made::One(_)) && self.rest <= most && self.stray <= NOTE_STRAY
     }
 }

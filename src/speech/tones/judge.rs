@@ -23,6 +23,8 @@ const SURE: u64 = ms(160);
 const ALONE: u64 = ms(90);
 /// Two tones this close, and of frequencies farther apart than this, are notes of a melody.
 const NEXT: u64 = ms(700);
+/// The shortest note: in less, speech has some that look like one.
+const NOTE: u64 = ms(90);
 /// So long behind a note of a melody, any other is one.
 const MELODY: u64 = ms(3_000);
 const ANOTHER: f64 = 0.025;
@@ -157,7 +159,10 @@ impl Judge {
             };
             self.heard(heard, burst, &look, found);
         } else if cadence::is_ced(&look) {
-            if length >= cadence::CED_SURE && !self.is_melody(burst, look.hz) {
+            if length >= cadence::CED_SURE
+                && !self.is_melody(burst, look.hz)
+                && self.was_quiet(burst, &look, cadence::CED_QUIET)
+            {
                 self.heard(Heard::alone(Kind::FaxCed, burst), burst, &look, found);
             }
         } else if length >= cadence::SIT_SURE
@@ -167,6 +172,10 @@ impl Judge {
                 start,
                 ..Heard::alone(Kind::Sit, burst)
             };
+            // They are no melody.
+            for past in self.past.iter_mut().flatten() {
+                past.is_melody = false;
+            }
             self.heard(heard, burst, &look, found);
         } else if self.may_beep(burst, &look) && length >= self.hold(look.hz) {
             self.heard(Heard::alone(Kind::Beep, burst), burst, &look, found);
@@ -186,6 +195,7 @@ impl Judge {
                 self.close(found);
             }
         }
+        let is_note = look.is_some_and(|look| look.is_note()) && burst.length() >= NOTE;
         let mut is_melody = false;
         if let Some(look) = look {
             let before = self.same_before(burst, sound);
@@ -209,11 +219,10 @@ impl Judge {
                 };
                 self.heard(heard, burst, &look, found);
             } else if !is_active {
-                is_melody = self.is_melody(burst, look.hz);
+                is_melody = is_note && self.is_melody(burst, look.hz);
                 self.end_of_beep(burst, &look, now, found);
             }
         }
-        let is_note = look.is_some_and(|look| look.is_note());
         self.past.rotate_right(1);
         self.past[0] = Some(Past {
             burst: *burst,
@@ -329,7 +338,9 @@ impl Judge {
         let calling = self
             .active
             .is_some_and(|active| active.kind == Kind::FaxCng);
-        if cadence::is_cng(look.hz, burst.length()) && (calling || self.was_quiet(burst, look)) {
+        if cadence::is_cng(look.hz, burst.length())
+            && (calling || self.was_quiet(burst, look, cadence::CNG_QUIET))
+        {
             let heard = Heard {
                 pause: cadence::CNG_PAUSE,
                 ..Heard::alone(Kind::FaxCng, burst)
@@ -380,11 +391,11 @@ impl Judge {
         cadence::is_sit([&first.burst, &second.burst, burst]).then_some(first.burst.start)
     }
 
-    /// Whether there was quiet before a burst.
-    fn was_quiet(&self, burst: &Burst, look: &Look) -> bool {
+    /// Whether it was quiet before a burst, for so long.
+    fn was_quiet(&self, burst: &Burst, look: &Look, quiet: u64) -> bool {
         // Frames look back 64 ms.
         let last = burst.start / HOP;
-        let first = burst.start.saturating_sub(cadence::CNG_QUIET) / HOP + 7;
+        let first = burst.start.saturating_sub(quiet) / HOP + 7;
         (first..last).all(|frame| {
             let index = usize::try_from(frame).unwrap_or_default() % TOTALS;
             self.totals

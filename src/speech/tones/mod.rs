@@ -197,9 +197,14 @@ impl Detector {
     }
 
     /// Hears `samples`, which follow those before. Tells what is sure by the end of each step of 10 ms.
-    pub fn push(&mut self, samples: &[i16], mut tell: impl FnMut(Tone)) {
+    pub fn push(&mut self, samples: &[i16], tell: impl FnMut(Tone)) {
+        self.extend(samples.iter().copied(), tell);
+    }
+
+    /// The same for samples that do not lie in a slice.
+    pub fn extend(&mut self, samples: impl Iterator<Item = i16>, mut tell: impl FnMut(Tone)) {
         for sample in samples {
-            self.hear(*sample, &mut tell);
+            self.hear(sample, &mut tell);
         }
     }
 

@@ -317,8 +317,8 @@ impl Tracker {
         })
     }
 
-    /// Half the amplitude that blocks of 10 ms have inside, and how many blocks in a row must be below it: two tones beat.
-    fn half(run: &Run, line: &Line, inside: u64) -> (f64, f64, u32) {
+    /// What is looked for where an edge is.
+    fn edge(run: &Run, line: &Line, inside: u64) -> Edge {
         let hz = run.peaks.as_slice();
         let middle = hz.iter().sum::<f64>() / hz.len().max(1) as f64;
         let blocks = (1..=8).map(|i| {
@@ -331,21 +331,24 @@ impl Tracker {
             Some(Made::Two(..)) => false,
             None => hz.len() == 1,
         };
-        (middle, 0.5 * loud, if is_one { 2 } else { 6 })
+        Edge {
+            hz: middle,
+            half: 0.5 * loud,
+            is_one,
+            low: 0,
+            sure: 0,
+        }
     }
 
     /// Where it began, to some milliseconds.
     fn onset(&self, run: &Run, line: &Line, now: u64) -> u64 {
         let inside = run.good.min(now).saturating_sub(BLOCK);
-        let (hz, half, patience) = Self::half(run, line, inside);
+        let mut edge = Self::edge(run, line, inside);
         let floor = run.begun.saturating_sub(WINDOW + ms(60)).max(self.last_end);
-        let mut at = inside;
-        let (mut low, mut onset) = (0, at);
-        while at > floor && low < patience {
-            if examine::beat(line, at, at + BLOCK, hz).0 >= half {
-                (low, onset) = (0, at);
-            } else {
-                low += 1;
+        let (mut at, mut onset) = (inside, inside);
+        while at > floor && !edge.is_passed() {
+            if edge.is_inside(line, at) {
+                onset = at;
             }
             at = at.saturating_sub(BLOCK / 2);
         }
@@ -355,14 +358,11 @@ impl Tracker {
     /// Where it ended, to some milliseconds.
     fn offset(&self, run: &Run, line: &Line, start: u64, now: u64) -> u64 {
         let inside = run.good.saturating_sub(WINDOW).max(start);
-        let (hz, half, patience) = Self::half(run, line, inside);
-        let mut at = inside;
-        let (mut low, mut offset) = (0, at);
-        while at + BLOCK <= now && low < patience {
-            if examine::beat(line, at, at + BLOCK, hz).0 >= half {
-                (low, offset) = (0, at);
-            } else {
-                low += 1;
+        let mut edge = Self::edge(run, line, inside);
+        let (mut at, mut offset) = (inside, inside);
+        while at + BLOCK <= now && !edge.is_passed() {
+            if edge.is_inside(line, at) {
+                offset = at;
             }
             at += BLOCK / 2;
         }
@@ -370,5 +370,37 @@ impl Tracker {
     }
 }
 
-/// Of the search for edges.
+/// The blocks of 10 ms of the search for edges; each next one is half a block on.
 const BLOCK: u64 = ms(10);
+
+/// A search for the edge of a burst.
+struct Edge {
+    hz: f64,
+    /// Half the amplitude that it has inside.
+    half: f64,
+    /// One tone, or two that beat.
+    is_one: bool,
+    /// Blocks in a row that are below the half; and those that are no silence either.
+    low: u32,
+    sure: u32,
+}
+
+impl Edge {
+    fn is_inside(&mut self, line: &Line, at: u64) -> bool {
+        let level = examine::beat(line, at, at + BLOCK, self.hz).0;
+        let is_inside = level >= self.half;
+        // Beats pass through zero, and a lost packet is utter silence: either is bridged for 25 ms.
+        let is_sure = self.is_one && level >= 0.1 * self.half;
+        self.low = if is_inside { 0 } else { self.low + 1 };
+        self.sure = if is_sure && !is_inside {
+            self.sure + 1
+        } else {
+            0
+        };
+        is_inside
+    }
+
+    fn is_passed(&self) -> bool {
+        self.low >= 6 || self.sure >= 2
+    }
+}
