@@ -38,7 +38,7 @@ pub struct Options {
     /// Only calls whose id begins so.
     #[arg(long, default_value = "")]
     only: String,
-    /// Play in real time, as a call comes in: times then include what the passes take.
+    /// Play in real time, as a call comes in, until the verdict: times then include what the passes take.
     #[arg(long)]
     live: bool,
     /// Calls at once.

@@ -1,5 +1,6 @@
 //! One call through a real pipeline.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -124,7 +125,10 @@ pub fn play(line: &Line, options: &Options) -> Played {
     pipeline.set_state(gst::State::Playing).expect("PLAYING");
     let bus = pipeline.bus().expect("a bus");
     let began = Instant::now();
-    let feeder = feed(source, line.samples.to_vec(), options.live, began);
+    // In real time nobody stays on the line behind the verdict.
+    let hang_up: Arc<AtomicBool> = Arc::default();
+    let live = options.live.then(|| (began, hang_up.clone()));
+    let feeder = feed(source, line.samples.to_vec(), live);
     let mut played = Played::default();
     let limit = ClockTime::from_seconds(300);
     loop {
@@ -138,6 +142,7 @@ pub fn play(line: &Line, options: &Options) -> Played {
                 };
                 if structure.name() == "answerdetect/verdict" && options.live {
                     played.waited = Some(began.elapsed().as_secs_f64());
+                    hang_up.store(true, Ordering::Relaxed);
                 }
                 played.take(structure);
             }
@@ -186,14 +191,16 @@ fn hold_while_flushing(whisper: &gst::Element) {
 fn feed(
     source: gst_app::AppSrc,
     samples: Vec<i16>,
-    live: bool,
-    began: Instant,
+    live: Option<(Instant, Arc<AtomicBool>)>,
 ) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         for (n, frame) in samples.chunks(FRAME).enumerate() {
-            if live {
+            if let Some((began, hang_up)) = &live {
+                if hang_up.load(Ordering::Relaxed) {
+                    break;
+                }
                 // A frame is there when it is over.
-                let due = began + Duration::from_millis(20 * (n as u64 + 1));
+                let due = *began + Duration::from_millis(20 * (n as u64 + 1));
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
             let bytes: Vec<u8> = frame.iter().flat_map(|s| s.to_le_bytes()).collect();

@@ -101,6 +101,7 @@ fn parts<'a>(words: &'a [Word]) -> Vec<Part<'a>> {
 fn length(phrase: &Phrase, parts: &[Part]) -> Option<usize> {
     let mut at = 0;
     let mut fillers = 0;
+    let last = phrase.words.len().saturating_sub(1);
     for (n, pattern) in phrase.words.iter().enumerate() {
         loop {
             let part = parts.get(at);
@@ -109,8 +110,8 @@ fn length(phrase: &Phrase, parts: &[Part]) -> Option<usize> {
                     at += 1;
                     break;
                 }
-                // Not the first: a phrase begins where it begins.
-                _ if n > 0 && pattern.is_filler() => break,
+                // Neither the first nor the last: a phrase begins and ends with words of its own.
+                _ if n > 0 && n < last && pattern.is_filler() => break,
                 Some(part) if n > 0 && is_filler(&part.text) && fillers < MOST_FILLERS => {
                     at += 1;
                     fillers += 1;
@@ -192,6 +193,9 @@ mod tests {
             ["laissez votre message"]
         );
         assert!(hits(list, "après votre bip").is_empty());
+        let list = "machine 1 vous êtes\nmachine 1 vous êtes au";
+        assert_eq!(hits(list, "vous êtes bien"), ["vous êtes"]);
+        assert_eq!(hits(list, "vous êtes au 06"), ["vous êtes au"]);
     }
 
     #[test]
