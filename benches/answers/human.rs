@@ -49,8 +49,8 @@ pub fn score(folder: &Path, options: &Options) {
             .entry(format!("{} ({})", verdict.result, verdict.cause))
             .or_default() += 1;
         println!(
-            "{:58} → {} ({}); Asterisk: {asterisk}\n     said:  {}\n     heard: {}",
-            prompt.file, verdict.result, verdict.cause, prompt.text, verdict.text
+            "{:58} → {} ({}); Asterisk: {asterisk}\n     said:  {}\n     heard: {} ({:.2})",
+            prompt.file, verdict.result, verdict.cause, prompt.text, verdict.text, verdict.trust
         );
     }
     let all = results.len();

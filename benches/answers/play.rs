@@ -26,6 +26,8 @@ pub struct Verdict {
     pub confidence: f64,
     pub text: String,
     pub phrases: Vec<String>,
+    /// Mean confidence of the words.
+    pub trust: f64,
     /// Seconds of audio heard.
     pub took: f64,
 }
@@ -70,6 +72,7 @@ impl Played {
                     .get::<gst::Array>("phrases")
                     .map(|all| all.iter().filter_map(|phrase| phrase.get().ok()).collect())
                     .unwrap_or_default(),
+                trust: trust(structure),
                 took: seconds("took"),
             }),
             "answerdetect/greeting-end" => self.greeting_ends.push(seconds("running-time")),
@@ -77,6 +80,16 @@ impl Played {
             _ => {}
         }
     }
+}
+
+fn trust(verdict: &gst::StructureRef) -> f64 {
+    let words = verdict.get::<gst::Array>("words").unwrap_or_default();
+    let confidence = |word: &glib::SendValue| {
+        let word = word.get::<gst::Structure>().ok()?;
+        word.get::<f64>("confidence").ok()
+    };
+    let all: Vec<f64> = words.iter().filter_map(confidence).collect();
+    all.iter().sum::<f64>() / all.len().max(1) as f64
 }
 
 /// A buffer of 20 ms.

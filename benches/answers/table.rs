@@ -49,7 +49,7 @@ pub fn print(scored: &[Scored], options: &Options) {
 fn print_call(scored: &Scored) {
     let (call, verdict) = (&scored.call, scored.ours.verdict());
     println!(
-        "{} {:12} → {} ({}, {:.2}) after {:.1} s; written: {}; Asterisk: {}\n     said:  {}\n     heard: {} {:?}",
+        "{} {:12} → {} ({}, {:.2}) after {:.1} s; written: {}; Asterisk: {}\n     said:  {}\n     heard: {} ({:.2}) {:?}",
         call.id,
         call.class.name(),
         verdict.result,
@@ -60,6 +60,7 @@ fn print_call(scored: &Scored) {
         scored.asterisk.0,
         call.text(),
         verdict.text,
+        verdict.trust,
         verdict.phrases
     );
 }

@@ -290,6 +290,26 @@ fn without_words_asterisk_s_rules_decide() {
 }
 
 #[test]
+fn words_that_are_guessed_are_not_understood() {
+    let outcome = |confidence| {
+        let mut line = Line::french();
+        line.quiet(400);
+        for word in ["mon", "cheval", "mange", "du", "foin"] {
+            line.detector.words(&[Word {
+                text: word.into(),
+                start: ms(500),
+                end: ms(900),
+                confidence,
+            }]);
+        }
+        line.voice(3000);
+        line.said()
+    };
+    assert_eq!(outcome(0.4), (Outcome::Machine, Cause::Cadence));
+    assert_eq!(outcome(0.9), (Outcome::Unknown, Cause::Timeout));
+}
+
+#[test]
 fn silence_for_the_whole_time_is_no_answer() {
     let mut line = Line::french();
     line.quiet(2200);

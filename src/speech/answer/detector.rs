@@ -30,8 +30,8 @@ const HUMAN_LEAST: f32 = 0.15;
 /// What the length of speech can count at most, and what it counts that somebody spoke and waits.
 const LENGTH_VOTES: f32 = 0.2;
 const WAITING_VOTES: f32 = 0.5;
-/// A word recognised with less confidence was not understood.
-const UNDERSTOOD: f32 = 0.2;
+/// Words that were recognised with less confidence than this on average, and hold no phrase, were not understood.
+const UNDERSTOOD: f32 = 0.6;
 /// A flush that is not answered within this much audio is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After a beep, the other tones of a signal that begins like one are waited for.
@@ -328,11 +328,10 @@ impl Detector {
     /// What words and voice say together; none if nobody spoke.
     fn weigh(&self, start: Duration) -> Option<Verdict> {
         let voice = self.voice(start);
-        let understood = self.words.iter().any(|word| word.confidence >= UNDERSTOOD);
-        if voice < self.settings.cadence.min_word_length && !understood {
+        if voice < self.settings.cadence.min_word_length && self.words.is_empty() {
             return None;
         }
-        if !understood {
+        if !self.is_understood() {
             return Some(self.by_cadence(start));
         }
         let (best, lead) = self.leader();
@@ -352,6 +351,12 @@ impl Detector {
             Cause::Cadence
         };
         Some(self.verdict(outcome, cause, certainty(balance.abs())))
+    }
+
+    fn is_understood(&self) -> bool {
+        let confidence = |word: &Word| word.confidence.max(0.0);
+        let mean = self.words.iter().map(confidence).sum::<f32>() / self.words.len().max(1) as f32;
+        !self.votes.hits.is_empty() || mean >= UNDERSTOOD
     }
 
     /// What the length of the speech says, in votes for a machine: who answers in person is short and then waits.
