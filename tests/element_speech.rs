@@ -517,6 +517,31 @@ fn what_needs_a_voice_detector_is_refused_without_one() {
 }
 
 #[test]
+fn thresholds_that_contradict_each_other_are_refused_with_both() {
+    let bench = Bench::new()
+        .set("vad-min-speech", 400u32)
+        .set("barge-in-after", 300u32);
+    assert!(bench.element.set_state(gst::State::Paused).is_err());
+    let refusal = sentence(&bench.wait_for(gst::MessageType::Error));
+    assert!(
+        refusal.contains("300 ms") && refusal.contains("400 ms"),
+        "{refusal}"
+    );
+
+    let bench = Bench::new().set("vad-threshold", 0.1f64);
+    assert!(bench.element.set_state(gst::State::Paused).is_err());
+    let refusal = sentence(&bench.wait_for(gst::MessageType::Error));
+    assert!(refusal.contains("vad-threshold is 0.1"), "{refusal}");
+
+    // While playing the value before stays.
+    let bench = Bench::new().play();
+    bench.element.set_property("barge-in-after", 50u32);
+    let refusal = sentence(&bench.wait_for(gst::MessageType::Warning));
+    assert!(refusal.contains("50 ms"), "{refusal}");
+    assert_eq!(bench.element.property::<u32>("barge-in-after"), 0);
+}
+
+#[test]
 fn without_a_voice_detector_nobody_is_told_and_the_words_come_all_the_same() {
     let bench = Bench::new()
         .set("language", "fr")

@@ -87,6 +87,10 @@ pub enum Refusal {
         why: &'static str,
     },
     #[error(
+        "barge-in-after is {after} ms, but vad-min-speech {least} ms: no speech is known so soon; raise the first (300 to 500 is good practice) or lower the second"
+    )]
+    TooSoon { after: u32, least: u32 },
+    #[error(
         "{0} is {1} ms, more than an hour; it is the time that text may take, in milliseconds, usually 1000 to 10000"
     )]
     TooLong(&'static str, u32),
@@ -113,17 +117,21 @@ impl Settings {
 
     /// When speech is an interruption.
     pub fn interruptions(&self) -> Result<BargeInSettings, Refusal> {
-        match self.barge_in.is_on() && !self.has_detector() {
-            true => Err(Refusal::Deaf {
-                after: self.barge_in.after_ms,
+        let (after, least) = (self.barge_in.after_ms, self.voice.min_speech_ms);
+        if self.barge_in.is_on() && !self.has_detector() {
+            return Err(Refusal::Deaf {
+                after,
                 words: self.barge_in.min_words,
                 why: match self.vad {
                     Vad::None => "vad=none",
                     Vad::Auto => "compat=simulstreaming, which has none",
                 },
-            }),
-            false => Ok(self.barge_in),
+            });
         }
+        if after > 0 && after < least {
+            return Err(Refusal::TooSoon { after, least });
+        }
+        Ok(self.barge_in)
     }
 
     /// Whether a voice detector listens.
