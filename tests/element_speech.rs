@@ -98,7 +98,7 @@ fn each_stretch_of_speech_is_told_once_where_it_is() {
     for ((start, end), (from, until)) in starts.iter().zip(&ends).zip(&stretches) {
         let (from, until) = ((from * 1e3) as u64, (until * 1e3) as u64);
         assert!(
-            at(start, "timestamp").abs_diff(from) < 200,
+            at(start, "timestamp").abs_diff(from) < 300,
             "{start:?}, truly {from}"
         );
         assert_eq!(at(end, "timestamp"), at(start, "timestamp"));
@@ -194,6 +194,9 @@ fn passes_run_only_while_there_is_speech_to_decode() {
     assert_eq!(passes(&bench), 0);
     let end = bench.speak(&samples("fr-court"), end);
     let end = bench.speak(&quiet_line(1_000), end);
+    // All that was pushed is heard.
+    let flush = gst::Structure::builder("whisperstream/flush").field("marker", "");
+    bench.event(gst::event::CustomDownstream::new(flush.build()));
     let after_speech = passes(&bench);
     assert!((1..=4).contains(&after_speech), "{after_speech}");
     bench.speak(&quiet_line(10_000), end);
@@ -536,8 +539,13 @@ fn thresholds_that_contradict_each_other_are_refused_with_both() {
     // While playing the value before stays.
     let bench = Bench::new().play();
     bench.element.set_property("barge-in-after", 50u32);
-    let refusal = sentence(&bench.wait_for(gst::MessageType::Warning));
-    assert!(refusal.contains("50 ms"), "{refusal}");
+    let refused = || sentence(&bench.wait_for(gst::MessageType::Warning));
+    // That the demo model runs was told before.
+    let refusals = [refused(), refused()];
+    assert!(
+        refusals[1].contains("barge-in-after is 50 ms"),
+        "{refusals:?}"
+    );
     assert_eq!(bench.element.property::<u32>("barge-in-after"), 0);
 }
 
