@@ -17,13 +17,13 @@ use sounds::Signal;
 
 const SECONDS: f64 = 600.0;
 const RATE: u32 = 16_000;
-/// Chunks that are tried, in ms, and the pace.
-const WAYS: [(u32, &str); 5] = [
-    (100, "exact"),
-    (500, "exact"),
-    (2_500, "exact"),
-    (200, "live"),
-    (1_000, "live"),
+/// Chunks that are tried, in ms, the pace, and the part of the ten minutes that is heard so.
+const WAYS: [(u32, &str, f64); 5] = [
+    (500, "exact", 1.0),
+    (200, "live", 1.0),
+    (100, "exact", 0.2),
+    (2_500, "exact", 0.2),
+    (1_000, "live", 0.2),
 ];
 
 /// Hears `noise`, then somebody who says "bonjour je vous appelle ...", in every way.
@@ -33,7 +33,10 @@ fn nothing_is_invented(what: &str, noise: &[i16]) {
         .into_iter()
         .map(|(word, _, _)| word)
         .collect();
-    for (chunk, pace) in WAYS {
+    for (chunk, pace, part) in WAYS {
+        // Its end, which meets the speech.
+        let skipped = (noise.len() as f64 * (1.0 - part)) as usize;
+        let noise = &noise[skipped..];
         let bench = Bench::new()
             .set("language", "fr")
             .set("min-chunk-size", chunk)
@@ -44,7 +47,8 @@ fn nothing_is_invented(what: &str, noise: &[i16]) {
             at = bench.speak(piece, at);
             keep_pace(&bench);
         }
-        let end_of_noise = at;
+        // The first word's own start is only as true as word times are.
+        let end_of_noise = at.saturating_sub(ms(200));
         for piece in speech.chunks(RATE as usize) {
             at = bench.speak(piece, at);
             keep_pace(&bench);

@@ -10,6 +10,9 @@ use crate::whisper::{FRAME, SAMPLE_RATE};
 
 /// Audio kept in front of the first sound of an utterance: its onset may be too soft for the energy gate.
 const PREROLL: Samples = SAMPLE_RATE as Samples;
+/// The same, in front of the onset that a voice detector tells of: whatever was heard before that (keys, a tone, music)
+/// is not to be written down.
+const VOICE_PREROLL: Samples = SAMPLE_RATE as Samples * 4 / 10;
 /// Quiet this long ends an utterance (the usual least silence of voice detectors).
 const END_SILENCE: Samples = SAMPLE_RATE as Samples / 2;
 /// An utterance longer than this ends at the next breath: the longer the window, the more text is forced on the network
@@ -92,6 +95,7 @@ impl AlignAtt {
             Some(_) => {}
         }
         if !self.told && self.committed.is_empty() {
+            self.forget_before_onset();
             self.start_utterance();
         }
         let language = LanguageState {
@@ -176,6 +180,22 @@ impl AlignAtt {
         };
         self.finish_utterance(!stream_ends);
         outcome
+    }
+
+    /// Before the first pass of an utterance that a voice detector has told of.
+    fn forget_before_onset(&mut self) {
+        let Some(onset) = self
+            .speech_first
+            .filter(|_| self.shared.settings.gate == Gate::Voice)
+        else {
+            return;
+        };
+        let start = onset.saturating_sub(VOICE_PREROLL);
+        if start > self.audio.start() {
+            let held = self.audio.end().saturating_sub(start);
+            self.audio.keep_newest(held as usize);
+            self.base = self.audio.start();
+        }
     }
 
     /// Before the first pass of an utterance: what does the pause before it mean?
