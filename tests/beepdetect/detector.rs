@@ -142,7 +142,7 @@ fn a_beep_right_behind_speech_is_told() {
     for (i, voice) in voices::ENGLISH.iter().chain(&voices::FRENCH).enumerate() {
         let speech = voices::say("Leave a message after the tone. Laissez un message.", voice);
         for gap in [0.05, 0.3, 0.8] {
-            let hz = 600.0 + 50.0 * i as f64;
+            let hz = 600.0 + 35.0 * i as f64;
             let beep = tone(&[hz], -15.0, 0.4, RATE);
             let sound = join(&[&speech, &silence(gap, RATE), &beep, &silence(1.0, RATE)]);
             for sound in [sound.clone(), telephone(&sound)] {

@@ -28,6 +28,9 @@ const NOTE: u64 = ms(90);
 /// So long behind a note of a melody, any other is one.
 const MELODY: u64 = ms(3_000);
 const ANOTHER: f64 = 0.025;
+/// From here on, Hz, a tone whose harmonics lie beyond what a telephone carries, and the quiet that must be before it.
+const HIGH: f64 = 1_600.0;
+const HIGH_QUIET: u64 = ms(200);
 /// Totals of frames that are kept.
 const TOTALS: usize = 256;
 
@@ -177,7 +180,10 @@ impl Judge {
                 past.is_melody = false;
             }
             self.heard(heard, burst, &look, found);
-        } else if self.may_beep(burst, &look) && length >= self.hold(look.hz) {
+        } else if cadence::sound(&look).is_none()
+            && length >= self.hold(look.hz)
+            && self.may_beep(burst, &look)
+        {
             self.heard(Heard::alone(Kind::Beep, burst), burst, &look, found);
         }
     }
@@ -322,17 +328,14 @@ impl Judge {
     fn may_beep(&self, burst: &Burst, look: &Look) -> bool {
         look.is_steady()
             && self.settings.may_beep(look.hz)
-            && cadence::sound(look).is_none()
             && !self.is_melody(burst, look.hz)
+            // So high, the harmonics by which an instrument is known are not heard.
+            && (look.hz < HIGH || self.was_quiet(burst, look, HIGH_QUIET))
     }
 
     fn end_of_beep(&mut self, burst: &Burst, look: &Look, now: u64, found: &mut dyn FnMut(Found)) {
         let shortest = ms(u64::from(self.settings.min_duration_ms)).saturating_sub(ms(12));
-        if !look.is_steady()
-            || !self.settings.may_beep(look.hz)
-            || burst.length() < shortest
-            || self.is_melody(burst, look.hz)
-        {
+        if burst.length() < shortest || !self.may_beep(burst, look) {
             return;
         }
         let calling = self
