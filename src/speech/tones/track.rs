@@ -32,8 +32,9 @@ const LATER_LOOKS: u64 = ms(200);
 /// What a look takes in, from the start of the burst on; later looks take in the last 400 ms.
 const EARLY: u64 = ms(600);
 const LATER: u64 = ms(400);
-/// The edges of a burst are left out of looks.
+/// The edges of a burst are left out of looks; and while it goes on, its latest part.
 const EDGE: u64 = ms(10);
+const TAIL: u64 = ms(40);
 
 /// Where tones may be, in Hz.
 const LOWEST: f64 = 320.0;
@@ -281,12 +282,14 @@ impl Tracker {
             return;
         }
         run.looked = now;
+        // What ends now is not seen to end yet.
+        let to = now.saturating_sub(TAIL);
         let from = if age <= EARLY {
             start + EDGE
         } else {
-            now.saturating_sub(LATER)
+            to.saturating_sub(LATER)
         };
-        run.look = Some(self.look(run, line, from, now));
+        run.look = Some(self.look(run, line, from, to));
     }
 
     fn look(&mut self, run: &Run, line: &Line, from: u64, to: u64) -> Look {
