@@ -125,9 +125,12 @@ impl Desk {
         }
     }
 
-    /// Notes what is known of the audio that is pushed next.
+    /// Notes what is known of the audio that is pushed next; nothing, if that would be refused.
     pub(super) fn mark(&self, mark: Mark) {
         let mut state = lock(&self.state);
+        if state.refusal().is_err() {
+            return;
+        }
         state.inbox.mark(mark);
         if state.inbox.is_ready() {
             self.work.notify_one();
