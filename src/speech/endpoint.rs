@@ -4,6 +4,8 @@ use super::Samples;
 
 /// Voice must be this much less likely than at the start of speech for its end.
 const HYSTERESIS: f32 = 0.15;
+/// A first consonant, not sure enough by itself, is part of the speech that follows; no longer than this.
+const LEAD_IN: Samples = 250 * MS;
 /// Samples of a millisecond.
 const MS: Samples = 16;
 
@@ -89,7 +91,10 @@ pub struct Endpointer {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Silence,
+    Silence {
+        /// Where sound began that may be voice's beginning: not sure enough to start, but to go on.
+        maybe: Option<Samples>,
+    },
     /// Voice, but not long enough yet.
     Perhaps {
         onset: Samples,
@@ -115,7 +120,7 @@ impl Endpointer {
             threshold: settings.threshold as f32,
             min_speech: Samples::from(settings.min_speech_ms) * MS,
             min_silence: Samples::from(settings.min_silence_ms) * MS,
-            state: State::Silence,
+            state: State::Silence { maybe: None },
         }
     }
 
@@ -124,9 +129,10 @@ impl Endpointer {
     pub fn frame(&mut self, start: Samples, end: Samples, probability: f32) -> Option<Boundary> {
         let goes_on = probability >= self.threshold - HYSTERESIS;
         match &mut self.state {
-            State::Silence if probability >= self.threshold => {
+            State::Silence { maybe } if probability >= self.threshold => {
+                let onset = maybe.unwrap_or(start);
                 self.state = State::Perhaps {
-                    onset: start,
+                    onset: onset.max(start.saturating_sub(LEAD_IN)),
                     voiced: 0,
                     silent: 0,
                     sum: 0.0,
@@ -134,7 +140,10 @@ impl Endpointer {
                 };
                 self.perhaps(start, end, probability)
             }
-            State::Silence => None,
+            State::Silence { maybe } => {
+                *maybe = goes_on.then(|| maybe.unwrap_or(start));
+                None
+            }
             State::Perhaps { .. } => self.perhaps(start, end, probability),
             State::Speech { last, voiced, .. } if goes_on => {
                 *voiced += end.saturating_sub(start);
@@ -164,7 +173,7 @@ impl Endpointer {
         if probability < self.threshold - HYSTERESIS {
             *silent += end.saturating_sub(start);
             if *silent > self.min_speech {
-                self.state = State::Silence;
+                self.state = State::Silence { maybe: None };
             }
             return None;
         }
@@ -185,7 +194,7 @@ impl Endpointer {
 
     /// The stream ends or breaks off: so does the speech.
     pub fn finish(&mut self) -> Option<Boundary> {
-        match std::mem::replace(&mut self.state, State::Silence) {
+        match std::mem::replace(&mut self.state, State::Silence { maybe: None }) {
             State::Speech { onset, last, .. } => Some(Boundary::End { onset, end: last }),
             _ => None,
         }
@@ -275,6 +284,20 @@ mod tests {
             [10 * FRAME]
         );
         assert!(onsets(&[(10, 0.0), (4, 0.9), (8, 0.1), (4, 0.9), (9, 0.1)]).is_empty());
+    }
+
+    #[test]
+    fn a_first_consonant_belongs_to_the_speech_that_follows() {
+        assert_eq!(
+            onsets(&[(10, 0.0), (8, 0.4), (20, 0.9), (40, 0.0)]),
+            [10 * FRAME]
+        );
+        // But not whatever went on in front of it.
+        let [onset] = onsets(&[(100, 0.4), (20, 0.9)])[..] else {
+            panic!("one start");
+        };
+        assert!((80 * FRAME..90 * FRAME).contains(&onset), "{onset}");
+        assert_eq!(onsets(&[(8, 0.4), (2, 0.0), (20, 0.9)]), [10 * FRAME]);
     }
 
     #[test]

@@ -19,6 +19,9 @@ const FILL_DB: f32 = -50.0;
 pub(super) const SILENCE_DB: f32 = -75.0;
 /// Frames over which the level's movement is told (1 s).
 const MOVEMENT_FRAMES: usize = 62;
+/// A frame so far below the loudest, or below this level, is quiet.
+const QUIET_DB: f32 = -40.0;
+const QUIETEST_DB: f32 = -65.0;
 /// A level this far below the loudest counts as a pause, however deep it is.
 const PAUSE_DB: f32 = -45.0;
 
@@ -29,6 +32,8 @@ pub(super) struct Conditioned {
     pub centred: Vec<f32>,
     /// Standard deviation of the last second's levels, in dB.
     pub movement_db: f32,
+    /// Next to nothing is heard, beside what was.
+    pub is_quiet: bool,
 }
 
 pub(super) struct Conditioner {
@@ -72,6 +77,7 @@ impl Conditioner {
             samples,
             centred,
             movement_db: self.movement(),
+            is_quiet: level < (self.loudest + QUIET_DB).max(QUIETEST_DB),
         }
     }
 

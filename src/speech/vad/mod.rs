@@ -12,7 +12,7 @@ mod spectrum;
 
 use conditioner::Conditioner;
 pub use earshot::Earshot;
-use spectrum::Spectrum;
+use spectrum::{Seen, Spectrum};
 
 /// Tells voice from everything else.
 pub trait VoiceDetector: Send {
@@ -37,6 +37,21 @@ const STILL_PER_DB: f32 = 0.04;
 const MOVEMENT_DB: f32 = 7.0;
 /// From "perhaps music" to "nothing but music".
 const STILL_RANGE: f32 = 0.1;
+/// What was music stays music for less: so much of the spectrum, and for each decibel of movement...
+const MUSIC_STILL: f32 = 0.12;
+const MUSIC_PER_DB: f32 = 0.02;
+const MUSIC_RANGE: f32 = 0.06;
+/// ...remembered for some seconds: it comes sooner than it goes, each frame by this share.
+const MUSIC_RISE: f32 = 1.0 / 50.0;
+const MUSIC_FALL: f32 = 1.0 / 120.0;
+/// It ends with so many quiet frames (0.2 s).
+const QUIET_FRAMES: u16 = 12;
+/// Behind a tone that has lasted for so many frames (a vowel may look like one for less), for so many frames (3 s),
+/// whatever sounds is another one...
+const SURE_TONE: u16 = 5;
+const TONE_MEMORY: u16 = 188;
+/// ...until it has gone on for so many frames (160 ms) and was none.
+const NO_TONE: u16 = 10;
 /// How much the sound must resemble itself a pitch period later, for how many frames in a row.
 const PITCH: f32 = 0.5;
 const PITCH_FRAMES: u16 = 4;
@@ -44,6 +59,9 @@ const PITCH_FRAMES: u16 = 4;
 const UNVOICED_FRAMES: u16 = 20;
 /// What a sound without a pitch may reach: it carries speech on, but does not start it.
 const UNVOICED: f32 = 0.45;
+/// Nobody speaks for so many frames (1 s) without one: then that is not enough either.
+const VOICELESS_FRAMES: u16 = 62;
+const VOICELESS: f32 = 0.3;
 
 /// The detector of live streams.
 pub struct Voice {
@@ -53,6 +71,12 @@ pub struct Voice {
     /// Frames in a row with a pitch, and frames since there were enough of them.
     pitched: u16,
     unvoiced: u16,
+    /// How much of the spectrum stood still in the last seconds.
+    music: f32,
+    quiet: u16,
+    /// Frames since a tone, and of sound that was none.
+    since_tone: u16,
+    no_tone: u16,
 }
 
 impl Default for Voice {
@@ -63,6 +87,10 @@ impl Default for Voice {
             spectrum: Spectrum::new(FRAME),
             pitched: 0,
             unvoiced: u16::MAX,
+            music: 0.0,
+            quiet: 0,
+            since_tone: u16::MAX,
+            no_tone: 0,
         }
     }
 }
@@ -79,7 +107,29 @@ impl VoiceDetector for Voice {
         let conditioned = self.conditioner.frame(frame);
         let network = self.network.probability(&conditioned.samples);
         let seen = self.spectrum.frame(&conditioned.centred);
-        let has_pitch = seen.periodicity > PITCH && !seen.is_tone;
+        let is_tone = self.is_tone(&seen, conditioned.is_quiet);
+        self.follow_pitch(seen.periodicity > PITCH && !is_tone);
+        let music = self.music(seen.still, conditioned.movement_db, conditioned.is_quiet);
+        if is_tone {
+            return 0.0;
+        }
+        let most = if self.unvoiced > VOICELESS_FRAMES {
+            VOICELESS
+        } else if self.unvoiced > UNVOICED_FRAMES {
+            UNVOICED
+        } else {
+            1.0
+        };
+        (network * (1.0 - music)).min(most)
+    }
+
+    fn reset(&mut self) {
+        *self = Voice::default();
+    }
+}
+
+impl Voice {
+    fn follow_pitch(&mut self, has_pitch: bool) {
         self.pitched = if has_pitch {
             self.pitched.saturating_add(1)
         } else {
@@ -90,21 +140,50 @@ impl VoiceDetector for Voice {
         } else {
             self.unvoiced.saturating_add(1)
         };
-        if seen.is_tone {
-            return 0.0;
-        }
-        let allowed = STILL + STILL_PER_DB * conditioned.movement_db.min(MOVEMENT_DB);
-        let music = ((seen.still - allowed) / STILL_RANGE).clamp(0.0, 1.0);
-        let probability = network * (1.0 - music);
-        if self.unvoiced > UNVOICED_FRAMES {
-            probability.min(UNVOICED)
-        } else {
-            probability
-        }
     }
 
-    fn reset(&mut self) {
-        *self = Voice::default();
+    /// Whether this is a tone, or may be the next of several.
+    fn is_tone(&mut self, seen: &Seen, is_quiet: bool) -> bool {
+        if seen.is_tone {
+            if seen.tone_frames >= SURE_TONE {
+                self.since_tone = 0;
+            }
+            self.no_tone = 0;
+            return true;
+        }
+        self.since_tone = self.since_tone.saturating_add(1);
+        // A tone's end rings on as if it were something else, but not for long.
+        self.no_tone = if is_quiet {
+            0
+        } else {
+            self.no_tone.saturating_add(1)
+        };
+        if self.no_tone >= NO_TONE {
+            self.since_tone = u16::MAX;
+        }
+        self.since_tone <= TONE_MEMORY
+    }
+
+    /// How sure it is music, 0 to 1.
+    fn music(&mut self, still: f32, movement_db: f32, is_quiet: bool) -> f32 {
+        self.quiet = if is_quiet {
+            self.quiet.saturating_add(1)
+        } else {
+            0
+        };
+        let change = if still > self.music {
+            MUSIC_RISE
+        } else {
+            MUSIC_FALL
+        };
+        self.music += change * (still - self.music);
+        if self.quiet >= QUIET_FRAMES {
+            self.music = 0.0;
+        }
+        let movement = movement_db.min(MOVEMENT_DB);
+        let now = (still - STILL - STILL_PER_DB * movement) / STILL_RANGE;
+        let lately = (self.music - MUSIC_STILL - MUSIC_PER_DB * movement) / MUSIC_RANGE;
+        now.max(lately).clamp(0.0, 1.0)
     }
 }
 

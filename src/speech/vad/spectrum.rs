@@ -24,13 +24,15 @@ const WEAKEST_LINE_DB: f32 = 40.0;
 const FAINT_DB: f32 = -40.0;
 /// A line that has stood for so many frames (160 ms) is a note's: a voice's harmonics have moved on.
 const STILL_FRAMES: u16 = 10;
+/// A line that stands for so long (3 s) belongs to the place: a fan's, the mains'. It tells nothing of what else is heard.
+const ENDLESS_FRAMES: u16 = 188;
 /// Frames that lines are judged over (0.8 s).
 const JUDGED_FRAMES: usize = 48;
 
 /// Bins of tones, 94 Hz and higher.
 const TONES: Range<usize> = 6..510;
-/// Bins that a tone's peak leaks into, on either side.
-const LEAK: usize = 2;
+/// Bins that a tone's peak leaks into, on either side. Two tones closer than that are one, and beat.
+const LEAK: usize = 4;
 /// A tone has this much of the power, in one or two lines...
 const TONE_SHARE: f32 = 0.93;
 /// ...that move by less than this many bins (3 Hz)...
@@ -53,6 +55,8 @@ pub(super) struct Seen {
     pub still: f32,
     /// One or two steady lines and nothing else.
     pub is_tone: bool,
+    /// For so many frames.
+    pub tone_frames: u16,
     /// How much the window resembles itself one pitch period later, 0 to 1.
     pub periodicity: f32,
 }
@@ -138,6 +142,7 @@ impl Spectrum {
         Seen {
             still: self.mean_still(),
             is_tone: self.since_tone < TONE_TAIL,
+            tone_frames: self.tone_frames,
             periodicity,
         }
     }
@@ -177,6 +182,9 @@ impl Spectrum {
             if above > LINE_DB && level > (top - WEAKEST_LINE_DB).max(FAINT_DB) {
                 line.frames = line.frames.saturating_add(1);
                 line.is_missing = false;
+                if line.frames > ENDLESS_FRAMES {
+                    continue;
+                }
                 all += above;
                 if line.frames >= STILL_FRAMES {
                     still += above;
@@ -203,7 +211,13 @@ impl Spectrum {
         let whole: f32 = power.iter().skip(TONES.start).sum();
         let first = strongest(power, None);
         let second = strongest(power, Some(first));
-        let (one, two) = (around(power, first), around(power, second));
+        let (one, mut two) = (around(power, first), around(power, second));
+        // What lies between two that are near belongs to the first.
+        let overlap = (2 * LEAK + 1).saturating_sub(first.abs_diff(second));
+        if overlap > 0 {
+            let from = first.max(second).saturating_sub(LEAK);
+            two -= power.iter().skip(from).take(overlap).sum::<f32>();
+        }
         let mut tones = [exact(power, first), exact(power, second)];
         if two < SECOND_LINE * one {
             tones = [tones[0]; 2];
@@ -228,7 +242,7 @@ impl Spectrum {
 /// The strongest bin that is none of `other`'s.
 fn strongest(power: &[f32], other: Option<usize>) -> usize {
     let bins = power.iter().enumerate().take(TONES.end).skip(TONES.start);
-    bins.filter(|(k, _)| other.is_none_or(|other| other.abs_diff(*k) > 2 * LEAK))
+    bins.filter(|(k, _)| other.is_none_or(|other| other.abs_diff(*k) > LEAK))
         .max_by(|a, b| a.1.total_cmp(b.1))
         .map_or(TONES.start, |(k, _)| k)
 }
@@ -242,9 +256,10 @@ fn around(power: &[f32], k: usize) -> f32 {
         .sum()
 }
 
-/// Where between the bins the peak at `k` lies.
+/// Where between the bins the middle of the peak at `k` lies.
 fn exact(power: &[f32], k: usize) -> f32 {
-    let at = |k: usize| power.get(k).copied().unwrap_or(0.0).sqrt();
-    let (left, middle, right) = (at(k.saturating_sub(1)), at(k), at(k + 1));
-    k as f32 + (right - left) / (left + middle + right).max(1e-9)
+    let first = k.saturating_sub(LEAK);
+    let bins = power.iter().skip(first).take(2 * LEAK + 1);
+    let moment: f32 = bins.enumerate().map(|(n, p)| n as f32 * p).sum();
+    first as f32 + moment / around(power, k).max(1e-9)
 }
