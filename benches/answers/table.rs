@@ -135,6 +135,8 @@ fn afterwards(calls: &[&Scored]) {
             "from the first sample to the message, by the clock: {}",
             spread(waited)
         );
+        // Nobody stayed on the line to hear more.
+        return;
     }
     let machines: Vec<(f64, &Scored)> = calls
         .iter()
