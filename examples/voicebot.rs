@@ -128,9 +128,9 @@ fn call(args: &Args, folder: &Path) -> Result<(), Box<dyn Error>> {
             speak(text, "fr-fr+m3", &folder.join("prompt.wav"))?
         }
     };
-    // The line: G.711, in real time.
+    // The mixer makes one stream of its parts. The line: G.711, in real time.
     let description = format!(
-        "concat name=callee ! audioconvert ! audioresample ! audio/x-raw,rate=8000,channels=1 ! mulawenc ! mulawdec \
+        "concat name=callee ! audiomixer ! audioconvert ! audioresample ! audio/x-raw,rate=8000,channels=1 ! mulawenc ! mulawdec \
          ! audioconvert ! audioresample ! {CAPS} ! clocksync ! beepdetect ! whisperstream name=ears pace=live \
          ! answerdetect name=answer ! fakesink sync=false {callee}"
     );
