@@ -74,7 +74,7 @@ fn main() {
                 "fr" => &FRENCH,
                 _ => &ENGLISH,
             };
-            for voice in voices.iter().skip(n % 3).step_by(3) {
+            for voice in voices.iter().skip(n % 7).step_by(7) {
                 for over_line in [false, true] {
                     let call = hear(&args, language, &say(text, voice), over_line, calls as u64);
                     calls += 1;

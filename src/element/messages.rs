@@ -130,6 +130,7 @@ pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gs
         .field("repetition", stats.guards.repetition)
         .field("rewind", stats.guards.rewind)
         .field("quiet", stats.guards.quiet)
+        .field("unlikely", stats.guards.unlikely)
         .field("repeated", stats.guards.repeated)
         .build();
     gst::Structure::builder(name)

@@ -101,6 +101,7 @@ impl Meter {
         add(&mut self.guards.repetition, cut.repetition);
         add(&mut self.guards.rewind, cut.rewind);
         add(&mut self.guards.quiet, cut.quiet);
+        add(&mut self.guards.unlikely, cut.unlikely);
         add(&mut self.guards.repeated, cut.repeated);
     }
 }

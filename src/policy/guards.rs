@@ -9,6 +9,10 @@ pub const TOKENS_FREE: usize = 4;
 /// Above this p(no speech) at the true `<|startoftranscript|>` row a pass is not believed (openai/whisper's threshold).
 pub const NO_SPEECH: f32 = 0.6;
 
+/// Mean log-probability of a pass's tokens below which an utterance is not begun (openai/whisper's threshold for a failed
+/// decoding): what the network makes of music and rooms is mostly guessed.
+pub const UNLIKELY: f32 = -1.0;
+
 /// Longest phrase (in tokens) that the repetition brake looks for.
 const LONGEST_PHRASE: usize = 12;
 
@@ -42,9 +46,22 @@ pub fn loop_start(tokens: &[u32]) -> Option<usize> {
     None
 }
 
+/// Whether a pass that came to these log-probabilities was guessing.
+pub fn is_unlikely(logprobs: impl Iterator<Item = f32>) -> bool {
+    let (sum, tokens) = logprobs.fold((0.0, 0), |(sum, n), logprob| (sum + logprob, n + 1));
+    tokens > 0 && sum / (tokens as f32) < UNLIKELY
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guess_is_unlikely_on_the_whole() {
+        assert!(!is_unlikely([].into_iter()));
+        assert!(!is_unlikely([-0.1, -2.0, -0.3].into_iter()));
+        assert!(is_unlikely([-0.1, -2.0, -1.3].into_iter()));
+    }
 
     #[test]
     fn a_loop_is_cut_to_its_first_turn() {

@@ -73,6 +73,8 @@ pub struct Guards {
     pub rewind: u32,
     /// Passes not run because nothing was loud enough to be speech.
     pub quiet: u32,
+    /// Passes that would have begun an utterance with guesses: of low probability on the whole.
+    pub unlikely: u32,
     /// Passes repeated over the whole window, because a part of it had led the network astray (`audio-ctx=auto`).
     pub repeated: u32,
 }

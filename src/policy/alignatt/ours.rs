@@ -1,6 +1,7 @@
 //! `compat=none`: utterances, gates and whole words around the same decoding.
 
 use super::AlignAtt;
+use crate::policy::guards;
 use crate::policy::pass::{Decoded, HEADROOM, Heard, LanguageState, Pass, Stop};
 use crate::policy::settings::Gate;
 use crate::policy::words::{Behind, TimedToken};
@@ -215,7 +216,18 @@ impl AlignAtt {
     pub(super) fn commit_ours(&mut self, pass: Pass) -> Outcome {
         let found = pass.language.found.filter(|found| found.locked);
         let news = self.learn_language(found);
-        let tokens = self.kept(&pass, timed);
+        let mut tokens = self.kept(&pass, timed);
+        let mut guards = pass.guards;
+        if self.shared.settings.gate == Gate::Voice
+            && !self.told
+            && self.committed.iter().all(Vec::is_empty)
+            && guards::is_unlikely(tokens.iter().map(|token| token.logprob))
+        {
+            tokens.clear();
+            guards.unlikely += 1;
+            // Where it looked tells nothing.
+            self.last_frame = -(self.shared.settings.rewind_threshold as i32);
+        }
         let audio_end = self.audio.end();
         let behind = Behind {
             next: match (pass.next_decoded(), pass.stop) {
@@ -246,7 +258,7 @@ impl AlignAtt {
             partial,
             language: news,
             quiet_until: self.quiet_until_of(&pass),
-            guards: pass.guards,
+            guards,
         };
         if pass.is_last {
             self.finish_utterance(!pass.stream_ends);
