@@ -8,6 +8,7 @@ use gst::subclass::prelude::*;
 use super::hear::{Hearing, is_answered};
 use super::properties::{self, Properties};
 use super::tell;
+use crate::element::text_caps;
 use crate::speech::answer::Action;
 
 pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -31,17 +32,6 @@ pub struct AnswerDetect {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn caps() -> gst::Caps {
-    gst::Caps::builder_full()
-        .structure(
-            gst::Structure::builder("text/x-raw")
-                .field("format", "utf8")
-                .build(),
-        )
-        .structure(gst::Structure::new_empty("application/x-json"))
-        .build()
 }
 
 #[glib::object_subclass]
@@ -145,7 +135,7 @@ impl ElementImpl for AnswerDetect {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let template = |name, direction| {
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps()).ok()
+                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &text_caps()).ok()
             };
             let sink = template("sink", gst::PadDirection::Sink);
             let src = template("src", gst::PadDirection::Src);

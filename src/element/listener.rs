@@ -328,7 +328,7 @@ impl WhisperStream {
 
     /// Stream position at which the present pass decides. Paced exactly, passes lie at multiples of the chunk; what was
     /// received by now depends on the machine. A pass cannot have heard less than `at_least`.
-    pub(super) fn decided(&self, at_least: Samples) -> ClockTime {
+    fn decided(&self, at_least: Samples) -> ClockTime {
         let heard = lock(&self.input).heard;
         let chunk = lock(&self.settings).policy.chunk_samples() as Samples;
         let timeline = lock(&self.timeline);

@@ -30,6 +30,8 @@ mod speaker;
 mod speech;
 mod timeline;
 
+pub(crate) use pads::src_caps as text_caps;
+
 pub use meta::{META_NAME, MetaWord, words_of};
 
 glib::wrapper! {

@@ -17,7 +17,7 @@ pub fn sink_caps() -> gst::Caps {
 }
 
 /// The caps that the src gives, the preferred first.
-fn src_caps() -> gst::Caps {
+pub fn src_caps() -> gst::Caps {
     gst::Caps::builder_full()
         .structure(
             gst::Structure::builder("text/x-raw")

@@ -1,5 +1,7 @@
 //! What listeners say to show that they listen: it takes the floor from nobody.
 
+use std::sync::LazyLock;
+
 use super::answer::fold;
 
 /// One language's, as they are said; folded before they are compared.
@@ -140,6 +142,16 @@ const LISTS: [List; 6] = [
     },
 ];
 
+/// A phrase, word by word, as it is compared.
+type Folded = Vec<String>;
+
+/// The lists, by language.
+static FOLDED: LazyLock<Vec<(&str, Vec<Folded>)>> = LazyLock::new(|| {
+    let folded = |list: &List| list.said.iter().map(|said| fold(said)).collect();
+    let lists = LISTS.iter();
+    lists.map(|list| (list.language, folded(list))).collect()
+});
+
 /// What the words of somebody who listens come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -157,14 +169,11 @@ pub fn judge<'a>(words: impl Iterator<Item = &'a str>, language: Option<&str>) -
     if words.is_empty() {
         return Said::Nothing;
     }
-    let known = LISTS.iter().any(|list| Some(list.language) == language);
-    let lists = LISTS
+    let known = FOLDED.iter().any(|list| Some(list.0) == language);
+    let lists = FOLDED
         .iter()
-        .filter(|list| !known || Some(list.language) == language);
-    let all: Vec<Vec<String>> = lists
-        .flat_map(|list| list.said)
-        .map(|said| fold(said))
-        .collect();
+        .filter(|list| !known || Some(list.0) == language);
+    let all: Vec<&[String]> = lists.flat_map(|list| &list.1).map(Vec::as_slice).collect();
     if is_made_of(&words, &all) {
         Said::Backchannel
     } else {
@@ -173,13 +182,13 @@ pub fn judge<'a>(words: impl Iterator<Item = &'a str>, language: Option<&str>) -
 }
 
 /// Whether `words` is a row of `phrases`, of which the last may be cut short.
-fn is_made_of(words: &[String], phrases: &[Vec<String>]) -> bool {
+fn is_made_of(words: &[String], phrases: &[&[String]]) -> bool {
     if words.is_empty() {
         return true;
     }
     phrases
         .iter()
-        .any(|phrase| match words.strip_prefix(phrase.as_slice()) {
+        .any(|phrase| match words.strip_prefix(*phrase) {
             Some(rest) => is_made_of(rest, phrases),
             None => phrase.starts_with(words),
         })

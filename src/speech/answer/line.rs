@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::speech::tones::Kind as ToneKind;
+
 /// A stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -34,38 +36,6 @@ pub struct Heard {
     pub speaking: Option<bool>,
     /// If so, since how long.
     pub speech: Duration,
-}
-
-/// What a tone means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ToneKind {
-    Beep,
-    Sit,
-    /// A fax that calls.
-    FaxCng,
-    /// A fax that answers.
-    FaxCed,
-    RingBack,
-    Busy,
-    Congestion,
-    Dial,
-}
-
-impl ToneKind {
-    /// By its name in messages: `beep`, `sit`, `fax-cng`, `fax-ced`, `ring-back`, `busy`, `congestion`, `dial`.
-    pub fn named(name: &str) -> Option<ToneKind> {
-        Some(match name {
-            "beep" => ToneKind::Beep,
-            "sit" => ToneKind::Sit,
-            "fax-cng" => ToneKind::FaxCng,
-            "fax-ced" => ToneKind::FaxCed,
-            "ring-back" => ToneKind::RingBack,
-            "busy" => ToneKind::Busy,
-            "congestion" => ToneKind::Congestion,
-            "dial" => ToneKind::Dial,
-            _ => return None,
-        })
-    }
 }
 
 /// A tone, or what was heard of it so far.
