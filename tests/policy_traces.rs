@@ -1,6 +1,6 @@
 //! `compat=simulstreaming` decides as SimulStreaming 077ea37 did, pass by pass, on every golden trace.
 //!
-//! The traces (tests/golden/traces) were recorded with openai/whisper's PyTorch model in f32. Where the attention is a
+//! The traces (tests/golden/traces, and traces-beam with two and five beams) were recorded with openai/whisper's PyTorch model in f32. Where the attention is a
 //! plateau, rounding decides which of its frames is the argmax: a trace lists the frames that it could have been
 //! (`ties`). Our frame must be among them; the comparison then goes on with the recorded one, and likewise with the
 //! recorded token where the best two logits lie within 1e-3. Everything else must be equal.
@@ -94,6 +94,7 @@ fn settings(header: &Value) -> PolicySettings {
         max_context_tokens: header["max_context_tokens"]
             .as_u64()
             .map_or(448, |n| n as u32),
+        beams: header["beams"].as_u64().unwrap() as u32,
         truncate_last_word: header["never_fire"].as_bool().unwrap(),
         ..PolicySettings::default()
     }
@@ -243,6 +244,15 @@ fn replay(model: &Arc<Whisper>, trace: &str) -> (usize, usize, usize, Vec<String
 
 #[test]
 fn every_golden_trace_is_reproduced() {
+    reproduce("tests/golden/traces", 39);
+}
+
+#[test]
+fn every_golden_trace_of_a_beam_is_reproduced() {
+    reproduce("tests/golden/traces-beam", 10);
+}
+
+fn reproduce(folder: &str, count: usize) {
     let model = Arc::new(
         Whisper::load(
             &ModelSource::Demo,
@@ -252,13 +262,13 @@ fn every_golden_trace_is_reproduced() {
         )
         .unwrap(),
     );
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/traces");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    assert_eq!(files.len(), 39);
+    assert_eq!(files.len(), count);
     let (passes, settled, tokens) = (
         AtomicUsize::new(0),
         AtomicUsize::new(0),

@@ -126,6 +126,7 @@ fn a_decoder_gets_the_same_bits_alone_and_among_others_at_other_positions() {
                 turns.push(Turn {
                     decoder,
                     tokens,
+                    parents: &[],
                     probe_row: *probe_row,
                 });
             }
@@ -164,11 +165,13 @@ fn a_decoder_that_is_asked_for_nonsense_does_not_harm_the_others() {
             Some(tokens) => Turn {
                 decoder,
                 tokens,
+                parents: &[],
                 probe_row: None,
             },
             None => Turn {
                 decoder,
                 tokens: &script.steps[0].0,
+                parents: &[],
                 probe_row: script.steps[0].1,
             },
         })

@@ -131,6 +131,7 @@ pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gs
         .field("rewind", stats.guards.rewind)
         .field("quiet", stats.guards.quiet)
         .field("unlikely", stats.guards.unlikely)
+        .field("resampled", stats.guards.resampled)
         .field("repeated", stats.guards.repeated)
         .build();
     gst::Structure::builder(name)

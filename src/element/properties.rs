@@ -127,6 +127,18 @@ pub fn all() -> Vec<glib::ParamSpec> {
             d.policy.max_context_tokens,
             Ready,
         ),
+        number(
+            "beams",
+            "Hypotheses that decoding follows at a time: 1 (the best token, always) to 16; each more costs most of a decoding step",
+            d.policy.beams,
+            Ready,
+        ),
+        glib::ParamSpecFloat::builder("temperature")
+            .nick("Temperature")
+            .blurb("An utterance's last pass that fails (loops, or is guessed) is decoded again with sampling, at 0.2, 0.4 and so on up to this; at most 1. 0: never")
+            .default_value(d.policy.temperature)
+            .flags(Ready.flags())
+            .build(),
         flag(
             "truncate-last-word",
             "Drop the last word of every pass but the last of an utterance; it is heard again in the next",
@@ -395,6 +407,8 @@ impl WhisperStream {
             "init-prompt" => p.init_prompt.to_value(),
             "static-init-prompt" => p.static_init_prompt.to_value(),
             "max-context-tokens" => p.max_context_tokens.to_value(),
+            "beams" => p.beams.to_value(),
+            "temperature" => p.temperature.to_value(),
             "truncate-last-word" => p.truncate_last_word.to_value(),
             "alignment-heads" => s.alignment_heads.to_value(),
             "audio-ctx" => s.audio_ctx.to_value(),
@@ -456,6 +470,8 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "init-prompt" => p.init_prompt = get(value)?,
         "static-init-prompt" => p.static_init_prompt = get(value)?,
         "max-context-tokens" => p.max_context_tokens = get(value)?,
+        "beams" => p.beams = get(value)?,
+        "temperature" => p.temperature = get(value)?,
         "truncate-last-word" => p.truncate_last_word = get(value)?,
         "alignment-heads" => s.alignment_heads = get(value)?,
         "audio-ctx" => s.audio_ctx = get::<AudioCtx>(value)?,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::EngineError;
 use super::models::Model;
-use super::scheduler::{Asked, Due, Effort};
+use super::scheduler::{Asked, Due, Effort, On};
 use crate::policy::{Ask, Pass};
-use crate::whisper::{AlignmentHead, Cancel, Decoder, Step, Whisper, WhisperError};
+use crate::whisper::{AlignmentHead, Cancel, Decoder, Step, Turn, Whisper, WhisperError};
 
 /// Runs a pass on this thread, without a scheduler. An error (cancellation too) leaves the pass half-way: drop it.
 pub fn run(
@@ -19,17 +19,21 @@ pub fn run(
         let encoded = model.encode(pass.window(), cancel)?;
         Ok((encoded, None::<Decoder>))
     };
-    let step = |(encoded, decoder): &mut (_, Option<Decoder>), asked: Asked| {
+    let step = |(encoded, kept): &mut (_, Option<Decoder>), asked: Asked| {
         cancel.check()?;
-        if asked.alone {
-            let mut decoder = model.decoder(encoded, heads)?;
-            return decoder.step(model, &asked.tokens, asked.probe_row);
-        }
-        let decoder = match decoder {
-            Some(decoder) => decoder,
-            none => none.insert(model.decoder(encoded, heads)?),
+        let mut alone = None;
+        let decoder = match (asked.on, kept) {
+            (On::Kept, Some(decoder)) => decoder,
+            (On::Alone, _) => alone.insert(model.decoder(encoded, heads)?),
+            (_, kept) => kept.insert(model.decoder(encoded, heads)?),
         };
-        decoder.step(model, &asked.tokens, asked.probe_row)
+        let turn = Turn {
+            decoder,
+            tokens: &asked.tokens,
+            parents: &asked.parents,
+            probe_row: asked.probe_row,
+        };
+        model.step_one(turn)
     };
     answer(pass, encode, step)?;
     Ok(())
@@ -59,6 +63,7 @@ fn answer<W, E>(
 ) -> Result<W, E> {
     let mut window = encode(pass)?;
     let mut ask = pass.first();
+    let mut on = On::Kept;
     loop {
         let asked = match ask {
             Ask::Done => return Ok(window),
@@ -67,15 +72,26 @@ fn answer<W, E>(
                 ask = pass.first();
                 continue;
             }
+            Ask::Again => {
+                on = On::Fresh;
+                ask = pass.first();
+                continue;
+            }
             Ask::Alone { tokens } => Asked {
                 tokens,
-                probe_row: None,
-                alone: true,
+                on: On::Alone,
+                ..Asked::default()
             },
             Ask::Step { tokens, probe_row } => Asked {
                 tokens,
                 probe_row,
-                alone: false,
+                on: std::mem::take(&mut on),
+                ..Asked::default()
+            },
+            Ask::Beam { parents, tokens } => Asked {
+                tokens,
+                parents,
+                ..Asked::default()
             },
         };
         ask = pass.answer(step(&mut window, asked)?);

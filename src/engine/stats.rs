@@ -102,6 +102,7 @@ impl Meter {
         add(&mut self.guards.rewind, cut.rewind);
         add(&mut self.guards.quiet, cut.quiet);
         add(&mut self.guards.unlikely, cut.unlikely);
+        add(&mut self.guards.resampled, cut.resampled);
         add(&mut self.guards.repeated, cut.repeated);
     }
 }

@@ -4,6 +4,8 @@
 //! frames and averages the heads. Only the last row is ever read, so per head and frame a running mean and sum of
 //! squared deviations (Welford, f64: columns near 1e-8 would cancel in f32) serve: O(frames) a step.
 
+use std::ops::Range;
+
 use crate::whisper::{AlignmentRows, WINDOW_FRAMES};
 
 /// Width of the median filter along frames (openai/whisper's).
@@ -33,13 +35,19 @@ pub struct Mass {
 impl Alignment {
     /// Takes in every row of a step.
     pub fn push(&mut self, rows: &AlignmentRows) {
+        self.push_rows(rows, 0..rows.rows);
+    }
+
+    /// Takes in these rows of a step.
+    pub fn push_rows(&mut self, rows: &AlignmentRows, range: Range<usize>) {
         if self.mean.is_empty() {
             self.heads = rows.heads;
             self.mean = vec![0.0; rows.heads * WINDOW_FRAMES];
             self.m2 = vec![0.0; rows.heads * WINDOW_FRAMES];
             self.last = vec![0.0; rows.heads * WINDOW_FRAMES];
         }
-        for row in 0..rows.rows {
+        let newest = range.clone().next_back();
+        for row in range {
             self.rows += 1.0;
             let stats = self
                 .mean
@@ -53,7 +61,7 @@ impl Alignment {
                 }
             }
         }
-        if let Some(row) = rows.rows.checked_sub(1) {
+        if let Some(row) = newest {
             for (head, last) in self.last.chunks_exact_mut(WINDOW_FRAMES).enumerate() {
                 for (to, &from) in last.iter_mut().zip(rows.row(head, row)) {
                     *to = from;

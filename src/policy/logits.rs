@@ -54,6 +54,65 @@ pub fn choose(logits: &[f32], suppressed: &Suppressed, also: &[u32]) -> Choice {
     }
 }
 
+/// The `count` likeliest tokens that are neither in `suppressed` nor in `also`, with their log-probabilities among these.
+pub fn best(
+    logits: &[f32],
+    suppressed: &Suppressed,
+    also: &[u32],
+    count: usize,
+) -> Vec<(u32, f32)> {
+    let allowed = |id: usize| !suppressed.contains(id) && !also.contains(&(id as u32));
+    let mut best: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
+    for (id, &x) in logits.iter().enumerate() {
+        let full = best.len() == count;
+        if full && best.last().is_none_or(|&(_, least)| x <= least) || !allowed(id) {
+            continue;
+        }
+        let place = best.partition_point(|&(_, other)| other >= x);
+        best.insert(place, (id as u32, x));
+        best.truncate(count);
+    }
+    let top = best.first().map_or(0.0, |&(_, x)| x);
+    let sum: f32 = logits
+        .iter()
+        .enumerate()
+        .filter(|&(id, _)| allowed(id))
+        .map(|(_, &x)| (x - top).exp())
+        .sum();
+    let all = top + sum.max(1.0).ln();
+    best.into_iter().map(|(id, x)| (id, x - all)).collect()
+}
+
+/// A token drawn from those allowed, at a temperature; `chance` (0 to 1) says which. Its log-probability is that of
+/// temperature 1, so that attempts can be compared.
+pub fn sample(
+    logits: &[f32],
+    suppressed: &Suppressed,
+    also: &[u32],
+    temperature: f32,
+    chance: f64,
+) -> Choice {
+    let greedy = choose(logits, suppressed, also);
+    let Some(&top) = logits.get(greedy.token as usize) else {
+        return greedy;
+    };
+    let weight = |x: f32| f64::from((x - top) / temperature).exp();
+    let allowed = || {
+        let all = logits.iter().enumerate();
+        all.filter(|&(id, _)| !suppressed.contains(id) && !also.contains(&(id as u32)))
+    };
+    let mut left = chance * allowed().map(|(_, &x)| weight(x)).sum::<f64>();
+    let drawn = allowed().find(|&(_, &x)| {
+        left -= weight(x);
+        left < 0.0
+    });
+    drawn.map_or(greedy, |(id, &x)| Choice {
+        token: id as u32,
+        logprob: greedy.logprob + x - top,
+        gap: greedy.gap,
+    })
+}
+
 /// Probability of `token` in the whole row.
 pub fn probability(logits: &[f32], token: u32) -> f32 {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

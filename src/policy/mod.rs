@@ -7,6 +7,7 @@
 mod alignatt;
 mod alignment;
 mod audio;
+mod beam;
 mod context;
 mod guards;
 mod logits;
@@ -77,6 +78,8 @@ pub struct Guards {
     pub unlikely: u32,
     /// Passes repeated over the whole window, because a part of it had led the network astray (`audio-ctx=auto`).
     pub repeated: u32,
+    /// Times that a failed last pass was decoded again, with sampling.
+    pub resampled: u32,
 }
 
 /// What a committed pass means to the world.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::alignment::{Alignment, Mass, argmax};
+use super::beam::{Beam, Belief, Hypothesis};
 use super::context::Context;
 use super::guards;
-use super::logits::{Choice, choose, probability};
+use super::logits::{Choice, choose, probability, sample};
 use super::shared::Shared;
 use super::{AudioCtx, Detected, Guards, Samples};
 use crate::whisper::{FRAME, Step, WINDOW_FRAMES, Window};
@@ -16,6 +17,8 @@ const LAST_THRESHOLD: i32 = 4;
 pub(super) const HEADROOM: usize = 20;
 /// Added to the deviation so that a constant column gives 0.
 const EPSILON: f64 = 1e-8;
+/// Temperature between two attempts at a last pass.
+const TEMPERATURE_STEP: f32 = 0.2;
 /// Most tokens of the unstable tail.
 const TAIL_TOKENS: usize = 24;
 
@@ -36,8 +39,15 @@ pub enum Ask {
         tokens: Vec<u32>,
         probe_row: Option<usize>,
     },
+    /// Run one token on each lane of the pass's decoder, as [`crate::whisper::Turn`] has it.
+    Beam {
+        parents: Vec<usize>,
+        tokens: Vec<u32>,
+    },
     /// Encode [`Pass::window`] anew (it has grown), with a new decoder; then ask for [`Pass::first`].
     Encode,
+    /// Take a new decoder on the same window; then ask for [`Pass::first`].
+    Again,
     /// Nothing more: give the pass to [`super::AlignAtt::commit`].
     Done,
 }
@@ -122,6 +132,32 @@ pub struct Pass {
     pub(super) base: Samples,
     stage: Stage,
     alignment: Alignment,
+    beam: Option<Beam>,
+    /// The decoder's lane that the best hypothesis goes on with.
+    lane: Option<usize>,
+    /// At which tokens are sampled; 0: the best is taken.
+    temperature: f32,
+    /// The best of the attempts that failed.
+    failed: Option<Attempt>,
+    /// `last_frame` before the pass.
+    first_frame: i32,
+}
+
+/// A text that failed.
+struct Attempt {
+    mean: f32,
+    braked: bool,
+    steps: Vec<Decoded>,
+    kept: usize,
+    stop: Stop,
+    last_frame: i32,
+    guards: Guards,
+}
+
+impl Attempt {
+    fn is_better(&self, other: &Attempt) -> bool {
+        (!self.braked, self.mean) > (!other.braked, other.mean)
+    }
 }
 
 /// What a pass knows of the language.
@@ -197,6 +233,7 @@ impl Pass {
             new_frames: start.new_frames,
             language: start.language,
             last_frame: start.last_frame,
+            first_frame: start.last_frame,
             base: start.base,
             steps: Vec::new(),
             kept: 0,
@@ -208,6 +245,10 @@ impl Pass {
             prompt: Vec::new(),
             stage: Stage::Prompt,
             alignment: Alignment::default(),
+            beam: None,
+            lane: None,
+            temperature: 0.0,
+            failed: None,
         }
     }
 
@@ -336,10 +377,31 @@ impl Pass {
         }
     }
 
+    /// Between 0 and 1, the same for the same token of the same pass in every run.
+    fn chance(&self) -> f64 {
+        let attempt = u64::from(self.guards.resampled) << 32;
+        let seed = self.base.rotate_left(40) ^ attempt ^ self.steps.len() as u64;
+        // splitmix64
+        let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// Chooses the next token from a step's last row and looks at where it attends.
     fn next(&mut self, step: &Step, also_suppressed: &[u32]) -> (Choice, Decoded) {
         let compat = self.shared.settings.is_compat();
-        let mut choice = choose(&step.logits, &self.shared.suppressed, also_suppressed);
+        let (logits, suppressed) = (&step.logits, &self.shared.suppressed);
+        let mut choice = match self.temperature > 0.0 {
+            true => sample(
+                logits,
+                suppressed,
+                also_suppressed,
+                self.temperature,
+                self.chance(),
+            ),
+            false => choose(logits, suppressed, also_suppressed),
+        };
         self.gap = self.gap.min(choice.gap);
         self.alignment.push(&step.alignment);
         let row = self.alignment.filtered(
@@ -388,6 +450,9 @@ impl Pass {
             (true, false) => shared.blank.as_slice(),
             (false, _) => &[],
         };
+        if shared.settings.beams > 1 && self.temperature == 0.0 {
+            return self.decode_beam(&step, also);
+        }
         let (choice, decoded) = self.next(&step, also);
         let before = self
             .steps
@@ -412,36 +477,182 @@ impl Pass {
         } else {
             self.last_frame = decoded.frame;
         }
-        let threshold = if self.is_last {
-            LAST_THRESHOLD
-        } else {
-            shared.settings.frame_threshold as i32
-        };
-        if self.content - decoded.frame <= threshold {
+        if decoded.frame >= self.belief_ends() {
             return self.finish(Stop::AudioEnd);
         }
         self.kept = self.steps.len();
-        if !compat {
+        match self.brake() {
+            Some(stop) => self.finish(stop),
+            None => Ask::Step {
+                tokens: vec![choice.token],
+                probe_row: None,
+            },
+        }
+    }
+
+    /// A token that attends at this frame or behind it is not believed.
+    fn belief_ends(&self) -> i32 {
+        self.content
+            - match self.is_last {
+                true => LAST_THRESHOLD,
+                false => self.shared.settings.frame_threshold as i32,
+            }
+    }
+
+    /// Whether the guards, or the lack of room, stop a text of which all is kept so far; they cut what they do not believe.
+    fn brake(&mut self) -> Option<Stop> {
+        if !self.shared.settings.is_compat() {
             if guards::too_fast(self.kept, self.new_frames) {
                 self.kept -= 1;
                 self.guards.rate += 1;
-                return self.finish(Stop::TooFast);
+                return Some(Stop::TooFast);
             }
             let told: Vec<u32> = self.forced.iter().copied().chain(self.decided()).collect();
             if let Some(left) = guards::loop_start(&told) {
                 let cut = (told.len() - left).min(self.kept);
                 self.kept -= cut;
                 self.guards.repetition += cut as u32;
-                return self.finish(Stop::Loop);
+                return Some(Stop::Loop);
             }
         }
-        if self.prompt.len() + self.steps.len() >= shared.text_positions {
-            return self.finish(Stop::Full);
+        let used = self.prompt.len() + self.steps.len();
+        (used >= self.shared.text_positions).then_some(Stop::Full)
+    }
+
+    /// As [`decode`](Self::decode), of several hypotheses.
+    fn decode_beam(&mut self, step: &Step, also: &[u32]) -> Ask {
+        let shared = Arc::clone(&self.shared);
+        let (settings, compat) = (&shared.settings, shared.settings.is_compat());
+        let mut beam = self.beam.take().unwrap_or_else(|| {
+            let prompt = step.alignment.rows.saturating_sub(1);
+            self.alignment.push_rows(&step.alignment, 0..prompt);
+            let alignment = std::mem::take(&mut self.alignment);
+            Beam::begin(settings.beams as usize, compat, alignment, self.last_frame)
+        });
+        let at = beam.best().map_or(0, |best| best.steps.len());
+        let referee = &mut self.referee;
+        let settle = |ours: usize, row: &[f64]| match referee {
+            Some(referee) => referee.frame(at, ours, row),
+            None => ours,
+        };
+        let epsilon = if compat { 0.0 } else { EPSILON };
+        let looks = beam.attend(step, self.content.max(0) as usize, epsilon, settle);
+        let belief = Belief {
+            end: self.belief_ends(),
+            rewind: match self.is_last {
+                true => i32::MAX,
+                false => settings.rewind_threshold as i32,
+            },
+            first_special: FIRST_SPECIAL,
+            before: self.prompt.last().copied().unwrap_or_default(),
+        };
+        let choice = (&shared.suppressed, also, shared.specials.eot);
+        let parents = beam.grow(&step.logits, &looks, choice, &belief);
+        self.lane = parents.first().copied();
+        if compat && beam.is_complete() {
+            // What had ended is forgotten: the best that goes on is told, but for its newest token.
+            return self.tell(beam.into_best(), Some(Stop::EndOfText));
         }
-        Ask::Step {
-            tokens: vec![choice.token],
-            probe_row: None,
+        if !compat && (beam.is_complete() || beam.is_settled()) {
+            return self.tell(beam.winner(false), None);
         }
+        let Some(best) = beam.best() else {
+            return self.tell(beam.winner(false), None);
+        };
+        if best.jumped {
+            self.last_frame = -(settings.rewind_threshold as i32);
+            self.steps.clone_from(&best.steps);
+            self.guards.rewind += 1;
+            return self.finish(Stop::Rewind);
+        }
+        if best.reached.is_some() {
+            return match compat {
+                true => self.tell(beam.into_best(), Some(Stop::AudioEnd)),
+                false => self.tell(beam.winner(true), None),
+            };
+        }
+        self.steps.clone_from(&best.steps);
+        self.kept = self.steps.len();
+        if let Some(stop) = self.brake() {
+            self.last_frame = best.last_frame;
+            return self.finish(stop);
+        }
+        let tokens = beam.tokens();
+        self.beam = Some(beam);
+        Ask::Beam { parents, tokens }
+    }
+
+    /// Makes `winner` the pass's text. Without `stop` it is told by its tokens why it ends.
+    fn tell(&mut self, winner: Option<Hypothesis>, stop: Option<Stop>) -> Ask {
+        let Some(winner) = winner else {
+            return self.finish(Stop::EndOfText);
+        };
+        self.steps = winner.steps;
+        self.alignment = winner.alignment;
+        let newest = self.steps.len().saturating_sub(1);
+        let (kept, stop) = match (stop, winner.reached) {
+            (Some(stop), _) => (newest, stop),
+            (None, Some(reached)) => (reached, Stop::AudioEnd),
+            (None, None) => (newest, Stop::EndOfText),
+        };
+        self.kept = kept;
+        let attended = match stop {
+            Stop::AudioEnd => self.steps.get(kept),
+            _ => kept.checked_sub(1).and_then(|last| self.steps.get(last)),
+        };
+        self.last_frame = attended.map_or(self.last_frame, |step| step.frame);
+        self.finish(stop)
+    }
+
+    /// A last pass that failed is decoded again, by sampling at a higher temperature; of all that failed the likeliest is
+    /// taken. (openai/whisper's fallback.)
+    fn fall_back(&mut self, stop: Stop) -> Result<Stop, Ask> {
+        let most = self.shared.settings.temperature;
+        if !self.is_last || most <= 0.0 || stop == Stop::NoSpeech {
+            return Ok(stop);
+        }
+        let logprobs = || self.steps.iter().take(self.kept).map(|step| step.logprob);
+        let braked = matches!(stop, Stop::TooFast | Stop::Loop);
+        if !braked && !guards::is_unlikely(logprobs()) {
+            return Ok(stop);
+        }
+        let attempt = Attempt {
+            mean: logprobs().sum::<f32>() / self.kept.max(1) as f32,
+            braked,
+            steps: std::mem::take(&mut self.steps),
+            kept: std::mem::take(&mut self.kept),
+            stop,
+            last_frame: self.last_frame,
+            guards: self.guards,
+        };
+        let best = match self.failed.take() {
+            Some(before) if !attempt.is_better(&before) => before,
+            _ => attempt,
+        };
+        let next = self.temperature + TEMPERATURE_STEP;
+        if next <= most + f32::EPSILON {
+            self.failed = Some(best);
+            self.temperature = next;
+            self.last_frame = self.first_frame;
+            self.guards = Guards {
+                resampled: self.guards.resampled + 1,
+                repeated: self.guards.repeated,
+                ..Guards::default()
+            };
+            self.alignment = Alignment::default();
+            self.beam = None;
+            self.language.detect = false;
+            return Err(Ask::Again);
+        }
+        let resampled = self.guards.resampled;
+        self.steps = best.steps;
+        self.kept = best.kept;
+        self.last_frame = best.last_frame;
+        self.guards = Guards {
+            resampled,
+            ..best.guards
+        };
+        Ok(best.stop)
     }
 
     fn finish(&mut self, stop: Stop) -> Ask {
@@ -454,18 +665,29 @@ impl Pass {
             self.guards.repeated = 1;
             return Ask::Encode;
         }
+        let stop = match self.fall_back(stop) {
+            Ok(stop) => stop,
+            Err(again) => return again,
+        };
         self.stop = Some(stop);
+        self.stage = Stage::Done;
         let tail = self.shared.settings.interim && stop == Stop::AudioEnd && !self.is_last;
-        match self.steps.last() {
-            Some(dropped) if tail => {
-                self.tail.push(*dropped);
+        if !tail {
+            return Ask::Done;
+        }
+        let undecided = self.steps.get(self.kept..).unwrap_or_default();
+        self.tail.extend(undecided);
+        let eot = self.shared.specials.eot;
+        match self
+            .tail
+            .pop_if(|newest| newest.id == eot)
+            .or(self.tail.last().copied())
+        {
+            Some(newest) if newest.id != eot => {
                 self.stage = Stage::Tail;
-                self.ask_tail(dropped.id)
+                self.ask_tail(newest.id)
             }
-            _ => {
-                self.stage = Stage::Done;
-                Ask::Done
-            }
+            _ => Ask::Done,
         }
     }
 
@@ -475,9 +697,15 @@ impl Pass {
             self.stage = Stage::Done;
             return Ask::Done;
         }
-        Ask::Step {
-            tokens: vec![token],
-            probe_row: None,
+        match self.lane.take() {
+            Some(lane) => Ask::Beam {
+                parents: vec![lane],
+                tokens: vec![token],
+            },
+            None => Ask::Step {
+                tokens: vec![token],
+                probe_row: None,
+            },
         }
     }
 

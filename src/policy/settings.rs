@@ -2,6 +2,9 @@
 
 use crate::whisper::Language;
 
+/// Most hypotheses at a time.
+const MOST_BEAMS: u32 = 16;
+
 /// Whether the reference is reproduced decision for decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compat {
@@ -67,6 +70,11 @@ pub struct PolicySettings {
     pub static_init_prompt: Option<String>,
     /// Most tokens of context before the window.
     pub max_context_tokens: u32,
+    /// Hypotheses that decoding follows at a time; 1: the best token, always.
+    pub beams: u32,
+    /// The last pass of an utterance is decoded again, with sampling, when it fails: up to this temperature, 0.2 more each
+    /// time; 0: never.
+    pub temperature: f32,
     /// Drop the last word of every pass but the last.
     pub truncate_last_word: bool,
     /// Decode on for the unstable tail.
@@ -89,6 +97,8 @@ impl Default for PolicySettings {
             init_prompt: None,
             static_init_prompt: None,
             max_context_tokens: 448,
+            beams: 1,
+            temperature: 0.0,
             truncate_last_word: false,
             interim: false,
             audio_ctx: AudioCtx::Exact,
@@ -134,6 +144,14 @@ pub enum SettingsError {
         "frame-threshold is {0} frames, but a window has only 1500 (20 ms each): no token could ever be believed; the usual value is 25"
     )]
     ThresholdTooLarge(u32),
+    #[error("beams is {0}; it must be 1 (the best token, always) to {MOST_BEAMS}")]
+    Beams(u32),
+    #[error("temperature is {0}; it must be 0 (never sample) to 1")]
+    Temperature(f32),
+    #[error(
+        "temperature is {0}, but compat=simulstreaming reproduces the reference, which never samples; set temperature to 0 or compat to none"
+    )]
+    TemperatureCompat(f32),
     #[error(
         "audio-ctx is not exact, but compat=simulstreaming reproduces the reference, which always hears the whole window; set audio-ctx to exact or compat to none"
     )]
@@ -175,6 +193,15 @@ impl PolicySettings {
         }
         if self.frame_threshold >= 1500 {
             return Err(SettingsError::ThresholdTooLarge(self.frame_threshold));
+        }
+        if !(1..=MOST_BEAMS).contains(&self.beams) {
+            return Err(SettingsError::Beams(self.beams));
+        }
+        if !(0.0..=1.0).contains(&self.temperature) {
+            return Err(SettingsError::Temperature(self.temperature));
+        }
+        if self.is_compat() && self.temperature > 0.0 {
+            return Err(SettingsError::TemperatureCompat(self.temperature));
         }
         if self.is_compat() && self.audio_ctx != AudioCtx::Exact {
             return Err(SettingsError::InexactCompat);

@@ -9,7 +9,8 @@ use super::kernels::KeyValues;
 use super::model::Network;
 use super::{AlignmentHead, WINDOW_FRAMES, Whisper, WhisperConfig, WhisperError};
 
-/// State of one running pass: cross keys and values of its window, and the self-attention cache.
+/// State of one running pass: cross keys and values of its window, and the self-attention cache of each lane: of the one
+/// text that is decoded, or of each hypothesis of a beam.
 pub struct Decoder {
     caches: Caches,
     heads: Vec<AlignmentHead>,
@@ -23,11 +24,11 @@ pub struct Decoder {
 enum Caches {
     Kernels {
         cross: Arc<Vec<KeyValues>>,
-        own: Vec<KeyValues>,
+        own: Lanes<KeyValues>,
     },
     Graph {
         cross: Arc<Vec<graph::KeyValues>>,
-        own: Vec<graph::Own>,
+        own: Lanes<graph::Own>,
     },
 }
 
@@ -57,11 +58,11 @@ impl Decoder {
         let caches = match (&whisper.network, &encoded.cross) {
             (Network::Kernels(kernels), Cross::Kernels(cross)) => Caches::Kernels {
                 cross: Arc::clone(cross),
-                own: kernels.decoder.own(),
+                own: Lanes::new(kernels.decoder.own()),
             },
             (Network::Graph(graph), Cross::Graph(cross)) => Caches::Graph {
                 cross: Arc::clone(cross),
-                own: graph.own(),
+                own: Lanes::new(graph.own()),
             },
             _ => {
                 return Err(WhisperError::BadInput {
@@ -90,33 +91,60 @@ impl Decoder {
         tokens: &[u32],
         probe_row: Option<usize>,
     ) -> Result<Step, WhisperError> {
-        let turn = Turn {
+        whisper.step_one(Turn {
             decoder: self,
             tokens,
+            parents: &[],
             probe_row,
-        };
-        let mut steps = whisper.step(&mut [turn]);
-        steps
-            .pop()
-            .unwrap_or_else(|| Err(candle_core::Error::Msg("a step gave no answer".into()).into()))
+        })
     }
 
-    /// Tokens fed so far.
+    /// Tokens fed so far, on each lane.
     pub fn position(&self) -> usize {
         self.position
+    }
+
+    fn lanes(&self) -> usize {
+        match &self.caches {
+            Caches::Kernels { own, .. } => own.0.len(),
+            Caches::Graph { own, .. } => own.0.len(),
+        }
+    }
+
+    /// Lane `i` goes on where lane `parents[i]` is.
+    fn fork(&mut self, parents: &[usize]) {
+        match &mut self.caches {
+            Caches::Kernels { own, .. } => own.fork(parents, KeyValues::follow),
+            Caches::Graph { own, .. } => own.fork(parents, |to, from| *to = from.clone()),
+        }
     }
 
     fn check(
         &self,
         config: &WhisperConfig,
-        tokens: &[u32],
-        probe_row: Option<usize>,
+        turn: (&[u32], &[usize], Option<usize>),
     ) -> Result<(), WhisperError> {
+        let (tokens, parents, probe_row) = turn;
         let bad = |what: String, reason: String| Err(WhisperError::BadInput { what, reason });
-        let rows = tokens.len();
-        if rows == 0 {
+        if tokens.is_empty() {
             return bad("no tokens".into(), "a step needs at least one".into());
         }
+        let lanes = self.lanes();
+        if parents.is_empty() && lanes != 1 {
+            let what = "tokens without lanes".into();
+            return bad(what, format!("the decoder has {lanes} lanes"));
+        }
+        if !parents.is_empty() && (parents.len() != tokens.len() || probe_row.is_some()) {
+            let what = format!("{} tokens for {} lanes", tokens.len(), parents.len());
+            return bad(what, "each lane takes one, and no probe".into());
+        }
+        if let Some(lane) = parents.iter().find(|&&lane| lane >= lanes) {
+            return bad(format!("the lane {lane}"), format!("it has {lanes}"));
+        }
+        let rows = match parents.is_empty() {
+            true => tokens.len(),
+            false => 1,
+        };
         if self.position + rows > config.text_positions {
             let what = format!("{rows} tokens behind {}", self.position);
             return bad(what, format!("it has {} positions", config.text_positions));
@@ -135,21 +163,63 @@ impl Decoder {
     }
 }
 
+/// The self-attention caches of each lane, layer by layer.
+struct Lanes<O>(Vec<Vec<O>>);
+
+impl<O: Clone> Lanes<O> {
+    fn new(own: Vec<O>) -> Lanes<O> {
+        Lanes(vec![own])
+    }
+
+    /// See [`Decoder::fork`]. A lane with one child is handed on; one without lends its memory to those that are copied.
+    fn fork(&mut self, parents: &[usize], follow: impl Fn(&mut O, &O)) {
+        let mut before: Vec<Option<Vec<O>>> = self.0.drain(..).map(Some).collect();
+        let mut spare: Vec<Vec<O>> = Vec::new();
+        for (lane, own) in before.iter_mut().enumerate() {
+            if !parents.contains(&lane) {
+                spare.extend(own.take());
+            }
+        }
+        for (at, &parent) in parents.iter().enumerate() {
+            let Some(slot) = before.get_mut(parent) else {
+                continue;
+            };
+            let again = parents.get(at + 1..).unwrap_or_default();
+            if !again.contains(&parent) {
+                self.0.extend(slot.take());
+            } else if let Some(own) = slot {
+                self.0.push(match spare.pop() {
+                    Some(mut copy) => {
+                        for (to, from) in copy.iter_mut().zip(own) {
+                            follow(to, from);
+                        }
+                        copy
+                    }
+                    None => own.clone(),
+                });
+            }
+        }
+    }
+}
+
 /// One decoder's part in a step of several.
 pub struct Turn<'a> {
     pub decoder: &'a mut Decoder,
     /// As in [`Decoder::step`].
     pub tokens: &'a [u32],
+    /// The lanes of a beam: token `i` is fed on lane `i`, which goes on where lane `parents[i]` was. There are as many lanes
+    /// as tokens from then on. Empty: all tokens go on the one lane there is.
+    pub parents: &'a [usize],
     pub probe_row: Option<usize>,
 }
 
 /// What one step returns.
 pub struct Step {
-    /// Logits of the last row, `[vocab]`.
+    /// Logits of the last row, `[vocab]`; of a beam those of each lane, `[lanes, vocab]`.
     pub logits: Vec<f32>,
     /// Logits of the row asked for by `probe_row`.
     pub probe_logits: Option<Vec<f32>>,
-    /// softmax(QKᵀ/√d) of the alignment heads for every row of this step.
+    /// softmax(QKᵀ/√d) of the alignment heads for every row of this step; of a beam, a row a lane.
     pub alignment: AlignmentRows,
 }
 
@@ -177,16 +247,16 @@ impl AlignmentRows {
         self.data.get(start..start + self.frames).unwrap_or(&[])
     }
 
-    /// Takes over the weights `[places, rows, seen]` of some heads.
-    fn place(&mut self, places: &[usize], weights: &[f32]) {
-        let count = places.len() * self.rows;
+    /// Takes over the weights `[places, rows, seen]` of some heads, of so many rows from `first` on.
+    fn place(&mut self, places: &[usize], (first, rows): (usize, usize), weights: &[f32]) {
+        let count = places.len() * rows;
         if count == 0 {
             return;
         }
         let seen = weights.len() / count;
         let rows = places
             .iter()
-            .flat_map(|place| (0..self.rows).map(move |row| (place, row)));
+            .flat_map(|place| (first..first + rows).map(move |row| (place, row)));
         for ((place, row), from) in rows.zip(weights.chunks_exact(seen.max(1))) {
             let start = (place * self.rows + row) * self.frames;
             if let Some(to) = self.data.get_mut(start..start + seen) {
@@ -201,9 +271,8 @@ pub(super) fn step(whisper: &Whisper, turns: &mut [Turn<'_>]) -> Vec<Result<Step
     let mut answers: Vec<Option<Result<Step, WhisperError>>> = Vec::new();
     let mut batch = Vec::new();
     for turn in turns {
-        let checked = turn
-            .decoder
-            .check(whisper.config(), turn.tokens, turn.probe_row);
+        let part = (turn.tokens, turn.parents, turn.probe_row);
+        let checked = turn.decoder.check(whisper.config(), part);
         match checked {
             Ok(()) => {
                 answers.push(None);
@@ -236,26 +305,40 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
     }
     let of = |turn: &&mut Turn<'_>| AlignmentRows::new(turn.decoder.heads.len(), turn.tokens.len());
     let mut alignments: Vec<AlignmentRows> = turns.iter().map(of).collect();
-    let mut places = Vec::new();
+    let mut parts = Vec::new();
     let (mut on_kernels, mut on_graph) = (Vec::new(), Vec::new());
-    for turn in turns.iter_mut() {
+    for (at, turn) in turns.iter_mut().enumerate() {
+        let (tokens, parents) = (turn.tokens, turn.parents);
         let decoder = &mut *turn.decoder;
-        places.push(&decoder.places);
+        if !parents.is_empty() {
+            decoder.fork(parents);
+        }
+        let rows = match parents.is_empty() {
+            true => tokens.len(),
+            false => 1,
+        };
+        for first in (0..tokens.len()).step_by(rows.max(1)) {
+            let places = &decoder.places;
+            parts.push((at, first, rows, places));
+        }
         let part = Part {
-            tokens: turn.tokens,
+            rows,
+            tokens,
             position: decoder.position,
             wanted: &decoder.wanted,
             probe_row: turn.probe_row,
         };
         match &mut decoder.caches {
-            Caches::Kernels { cross, own } => on_kernels.push(part.rows(cross, own)),
-            Caches::Graph { cross, own } => on_graph.push(part.rows(cross, own)),
+            Caches::Kernels { cross, own } => on_kernels.extend(part.lanes(cross, own)),
+            Caches::Graph { cross, own } => on_graph.extend(part.lanes(cross, own)),
         }
     }
-    let sink = |turn: usize, layer: usize, weights: &[f32]| {
-        let places = places.get(turn).and_then(|places| places.get(layer));
-        if let (Some(places), Some(alignment)) = (places, alignments.get_mut(turn)) {
-            alignment.place(places, weights);
+    let sink = |part: usize, layer: usize, weights: &[f32]| {
+        let Some(&(turn, first, rows, places)) = parts.get(part) else {
+            return;
+        };
+        if let (Some(places), Some(alignment)) = (places.get(layer), alignments.get_mut(turn)) {
+            alignment.place(places, (first, rows), weights);
         }
     };
     let logits = match &whisper.network {
@@ -265,20 +348,37 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
         Network::Graph(graph) if on_kernels.is_empty() => graph.step(&mut on_graph, sink)?,
         _ => return Err(elsewhere()),
     };
-    let mut steps = Vec::new();
-    for ((turn, alignment), logits) in turns.iter_mut().zip(alignments).zip(logits) {
-        turn.decoder.position += turn.tokens.len();
+    let owners: Vec<usize> = parts.iter().map(|&(turn, ..)| turn).collect();
+    let mut steps: Vec<Step> = Vec::new();
+    for alignment in alignments {
         steps.push(Step {
-            logits: logits.last,
-            probe_logits: logits.probe,
+            logits: Vec::new(),
+            probe_logits: None,
             alignment,
         });
+    }
+    for (turn, logits) in owners.into_iter().zip(logits) {
+        if let Some(step) = steps.get_mut(turn) {
+            match step.logits.is_empty() {
+                true => step.logits = logits.last,
+                false => step.logits.extend(logits.last),
+            }
+            step.probe_logits = step.probe_logits.take().or(logits.probe);
+        }
+    }
+    for turn in turns.iter_mut() {
+        turn.decoder.position += match turn.parents.is_empty() {
+            true => turn.tokens.len(),
+            false => 1,
+        };
     }
     Ok(steps)
 }
 
-/// What a decoder brings to a step, on whichever network it runs.
+/// What a decoder brings to a step, on whichever network it runs: its one lane all tokens, or each of its lanes a token.
 struct Part<'a> {
+    /// Of each lane.
+    rows: usize,
     tokens: &'a [u32],
     position: usize,
     wanted: &'a [Vec<usize>],
@@ -286,15 +386,20 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn rows<C, O>(self, cross: &'a [C], own: &'a mut [O]) -> Rows<'a, C, O> {
-        Rows {
-            tokens: self.tokens,
+    fn lanes<C, O>(
+        self,
+        cross: &'a [C],
+        own: &'a mut Lanes<O>,
+    ) -> impl Iterator<Item = Rows<'a, C, O>> {
+        let lanes = own.0.iter_mut().zip(self.tokens.chunks(self.rows.max(1)));
+        lanes.map(move |(own, tokens)| Rows {
+            tokens,
             position: self.position,
             cross,
             own,
             wanted: self.wanted,
             probe_row: self.probe_row,
-        }
+        })
     }
 }
 

@@ -266,4 +266,10 @@ impl Whisper {
             Network::Graph(_) => super::decoding::step(self, turns),
         }
     }
+
+    /// As [`step`](Self::step), of one decoder.
+    pub fn step_one(&self, turn: Turn<'_>) -> Result<Step, WhisperError> {
+        let missing = || Err(candle_core::Error::Msg("a step gave no answer".into()).into());
+        self.step(&mut [turn]).pop().unwrap_or_else(missing)
+    }
 }

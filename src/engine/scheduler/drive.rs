@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Shared;
 use super::board::{Decoding, Window};
-use super::network::{Network, Turn};
+use super::network::{Network, On, Turn};
 use super::plan::{Id, Next};
 use crate::engine::{EngineError, fault_text, lock};
 use crate::whisper::{Step, WhisperError};
@@ -118,9 +118,13 @@ fn together<N: Network>(network: &N, decodings: Vec<Decoding<N>>) -> Vec<Answere
     let mut ready = Vec::new();
     let mut answers = Vec::new();
     for mut decoding in decodings {
-        let kept = match decoding.asked.alone {
-            true => None,
-            false => decoding.decoder.take(),
+        let kept = match decoding.asked.on {
+            On::Kept => decoding.decoder.take(),
+            On::Fresh => {
+                decoding.decoder = None;
+                None
+            }
+            On::Alone => None,
         };
         let decoder = match kept {
             Some(decoder) => Ok(decoder),
@@ -140,7 +144,7 @@ fn together<N: Network>(network: &N, decodings: Vec<Decoding<N>>) -> Vec<Answere
     drop(turns);
     let missing = || Err(candle_core::Error::Msg("a step gave no answer".into()).into());
     for (mut decoding, decoder) in ready {
-        if !decoding.asked.alone {
+        if decoding.asked.on != On::Alone {
             decoding.decoder = Some(decoder);
         }
         answers.push((decoding, steps.next().unwrap_or_else(missing)));

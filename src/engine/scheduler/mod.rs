@@ -28,7 +28,7 @@ use super::{EngineError, lock};
 use crate::whisper::{AlignmentHead, Cancel, Step, WhisperError};
 use board::Board;
 pub use load::{Level, Strain};
-pub use network::{Asked, Network};
+pub use network::{Asked, Network, On};
 use plan::Id;
 pub use plan::Limits;
 

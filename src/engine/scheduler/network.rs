@@ -12,13 +12,25 @@ use crate::whisper::{
 const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Tokens for a decoder, as a pass asks for them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     pub tokens: Vec<u32>,
-    /// As in [`Decoder::step`].
+    /// As in [`whisper::Turn`].
+    pub parents: Vec<usize>,
     pub probe_row: Option<usize>,
-    /// On a decoder of their own, which is forgotten afterwards.
-    pub alone: bool,
+    pub on: On,
+}
+
+/// Which decoder is to have them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum On {
+    /// The pass's own, which starts with the first of them.
+    #[default]
+    Kept,
+    /// A new one, which the pass goes on with.
+    Fresh,
+    /// One that is forgotten afterwards.
+    Alone,
 }
 
 /// A decoder and its tokens.
@@ -69,6 +81,7 @@ impl Network for Whisper {
         let turns = turns.iter_mut().map(|turn| whisper::Turn {
             decoder: turn.decoder,
             tokens: &turn.asked.tokens,
+            parents: &turn.asked.parents,
             probe_row: turn.asked.probe_row,
         });
         let mut turns: Vec<_> = turns.collect();

@@ -205,11 +205,11 @@ impl Bench {
     }
 }
 
-fn token(alone: bool) -> Asked {
+fn token(on: On) -> Asked {
     Asked {
         tokens: vec![7],
-        probe_row: None,
-        alone,
+        on,
+        ..Asked::default()
     }
 }
 
@@ -217,7 +217,7 @@ fn token(alone: bool) -> Asked {
 fn worker(mut sequence: Sequence<Fake>, steps: usize, cancel: &Cancel) -> Worker {
     let cancel = cancel.clone();
     thread::spawn(move || {
-        let steps = (0..steps).map(|_| sequence.step(token(false), &cancel));
+        let steps = (0..steps).map(|_| sequence.step(token(On::Kept), &cancel));
         let logits = steps
             .map(|step| step.map(|step| step.logits[0]))
             .collect::<Result<Vec<f32>, _>>();
@@ -309,7 +309,12 @@ fn a_decoder_of_its_own_leaves_the_pass_s_decoder_as_it_was() {
     let mut sequence = bench.exact("a");
     let scheduler = bench.release();
     let none = Cancel::default();
-    let steps = [token(false), token(true), token(true), token(false)];
+    let steps = [
+        token(On::Kept),
+        token(On::Alone),
+        token(On::Alone),
+        token(On::Kept),
+    ];
     let logits = steps.map(|asked| sequence.step(asked, &none).unwrap().logits[0]);
     assert_eq!(logits, [1.0, 1.0, 1.0, 2.0]);
     drop(scheduler);

@@ -177,6 +177,7 @@ fn windows_and_decoders_of_unlike_lengths_go_together() {
             .map(|(decoder, tokens)| Turn {
                 decoder,
                 tokens,
+                parents: &[],
                 probe_row,
             })
             .collect();

@@ -14,6 +14,7 @@ pub const PANEL: usize = 64;
 const PARALLEL: usize = 1 << 12;
 
 /// Keys and values of some positions, packed head by head for [`super::attend`]; zero where nothing was pushed.
+#[derive(Clone)]
 pub struct KeyValues {
     format: Format,
     /// Words `[heads, panels, words of a key, 64]`: of 64 keys, all first words, all second ones...
@@ -59,6 +60,22 @@ impl KeyValues {
     /// Forgets all positions, not the room for them.
     pub fn clear(&mut self) {
         self.len = 0;
+    }
+
+    /// Becomes what `other` is; both were made alike, and this one holds no more positions. Copies only what was pushed.
+    pub fn follow(&mut self, other: &KeyValues) {
+        let panels = other.len.div_ceil(PANEL);
+        copy_heads(
+            (&mut self.keys, &other.keys),
+            other.panels * other.key_panel(),
+            panels * other.key_panel(),
+        );
+        copy_heads(
+            (&mut self.values, &other.values),
+            other.panels * other.value_panel(),
+            panels * other.value_panel(),
+        );
+        self.len = other.len;
     }
 
     pub fn heads(&self) -> usize {
@@ -156,6 +173,16 @@ impl KeyValues {
             heads.for_each(pack);
         }
         self.len += count;
+    }
+}
+
+/// Copies the first `used` words of each head's `room`.
+fn copy_heads((to, from): (&mut [u32], &[u32]), room: usize, used: usize) {
+    let heads = to.chunks_exact_mut(room.max(1));
+    for (to, from) in heads.zip(from.chunks_exact(room.max(1))) {
+        if let (Some(to), Some(from)) = (to.get_mut(..used), from.get(..used)) {
+            to.copy_from_slice(from);
+        }
     }
 }
 
