@@ -185,3 +185,69 @@ fn a_decoder_that_is_asked_for_nonsense_does_not_harm_the_others() {
     }
     assert_eq!(steps.iter().filter(|step| step.is_err()).count(), 2);
 }
+
+#[test]
+fn a_lane_of_a_beam_gets_the_bits_of_a_decoder_of_its_own() {
+    let whisper = model();
+    let scripts = scripts(&whisper);
+    let prompt = &scripts[0].steps[0].0;
+    // A child each, two of one, all of the last, one alone again, many at once.
+    let forks: [(&[usize], &[u32]); 6] = [
+        (&[0, 0, 0], &[11, 12, 13]),
+        (&[1, 0, 2], &[21, 22, 23]),
+        (&[2, 2, 0], &[31, 32, 33]),
+        (&[1], &[41]),
+        (&[0, 0, 0, 0, 0], &[51, 52, 53, 54, 55]),
+        (&[4, 0, 4, 1], &[61, 62, 63, 64]),
+    ];
+    let mut beam = decoder(&whisper, &scripts[0]);
+    beam.step(&whisper, prompt, None).unwrap();
+    let mut other = decoder(&whisper, &scripts[3]);
+    let mut texts: Vec<Vec<u32>> = vec![Vec::new()];
+    for (round, (parents, tokens)) in forks.into_iter().enumerate() {
+        texts = parents
+            .iter()
+            .zip(tokens)
+            .map(|(&parent, &token)| [&texts[parent][..], &[token]].concat())
+            .collect();
+        let mut turns = [
+            Turn {
+                decoder: &mut other,
+                tokens: &[50],
+                parents: &[],
+                probe_row: None,
+            },
+            Turn {
+                decoder: &mut beam,
+                tokens,
+                parents,
+                probe_row: None,
+            },
+        ];
+        let step = whisper.step(&mut turns).pop().unwrap().unwrap();
+        let (vocabulary, heads) = (whisper.config().vocab_size, step.alignment.heads);
+        assert_eq!(step.logits.len(), texts.len() * vocabulary);
+        assert_eq!(step.alignment.rows, texts.len());
+        for (lane, text) in texts.iter().enumerate() {
+            let mut own = decoder(&whisper, &scripts[0]);
+            let mut alone = own.step(&whisper, prompt, None).unwrap();
+            for &token in text {
+                alone = own.step(&whisper, &[token], None).unwrap();
+            }
+            let logits = &step.logits[lane * vocabulary..(lane + 1) * vocabulary];
+            assert!(logits == alone.logits, "lane {lane} in round {round}");
+            for head in 0..heads {
+                assert!(step.alignment.row(head, lane) == alone.alignment.row(head, 0));
+            }
+        }
+    }
+    for (parents, tokens) in [(&[4usize][..], &[1u32][..]), (&[0, 1], &[1]), (&[], &[1])] {
+        let turn = Turn {
+            decoder: &mut beam,
+            tokens,
+            parents,
+            probe_row: None,
+        };
+        assert!(whisper.step(&mut [turn]).pop().unwrap().is_err());
+    }
+}

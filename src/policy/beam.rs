@@ -150,9 +150,7 @@ impl Beam {
                 logprob,
             });
             if token == eot {
-                if self.finished.len() < self.width {
-                    self.finished.push(child);
-                }
+                self.finish(child);
                 continue;
             }
             child.judge(parent, belief);
@@ -170,6 +168,21 @@ impl Beam {
         parents
     }
 
+    /// The reference counts all that have ended; to us only the likeliest of them can matter.
+    fn finish(&mut self, ended: Hypothesis) {
+        let is_better = self
+            .finished
+            .iter()
+            .all(|other| ended.mean() > other.mean());
+        if self.slot.is_some() {
+            if self.finished.len() < self.width {
+                self.finished.push(ended);
+            }
+        } else if is_better {
+            self.finished = vec![ended];
+        }
+    }
+
     pub fn best(&self) -> Option<&Hypothesis> {
         self.live.first()
     }
@@ -180,7 +193,7 @@ impl Beam {
         newest.map(|step| step.id).collect()
     }
 
-    /// As many have ended as were followed.
+    /// As many have ended as are followed: where the reference stops.
     pub fn is_complete(&self) -> bool {
         self.finished.len() >= self.width
     }

@@ -553,7 +553,7 @@ impl Pass {
             // What had ended is forgotten: the best that goes on is told, but for its newest token.
             return self.tell(beam.into_best(), Some(Stop::EndOfText));
         }
-        if !compat && (beam.is_complete() || beam.is_settled()) {
+        if !compat && beam.is_settled() {
             return self.tell(beam.winner(false), None);
         }
         let Some(best) = beam.best() else {

@@ -114,6 +114,8 @@ impl Stream {
                     self.windows.push(pass.window().frames);
                     pass.first()
                 }
+                Ask::Again => pass.first(),
+                Ask::Beam { .. } => unreachable!("the script is for one hypothesis"),
                 Ask::Alone { tokens } => {
                     let mut logits = vec![-20.0; VOCAB];
                     let (code, probability) = script.language.unwrap_or(("fr", 0.99));
