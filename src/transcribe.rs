@@ -125,6 +125,7 @@ impl Recording {
             },
             policy: options.policy.clone(),
             alignment_heads: None,
+            cif_model: None,
             pace: Pace::Exact,
             vad: options.vad,
             barge_in: BargeInSettings::default(),

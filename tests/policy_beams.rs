@@ -111,6 +111,7 @@ impl Network {
                     frames: 1500,
                     data,
                 },
+                word_weights: None,
             });
         }
         let stop = pass.stop();

@@ -119,6 +119,12 @@ fn run(model: &Whisper, pass: &mut Pass) -> (usize, usize) {
                 ask = pass.first();
                 continue;
             }
+            Ask::Again => {
+                decoder = None;
+                ask = pass.first();
+                continue;
+            }
+            Ask::Beam { .. } => unreachable!("one hypothesis is followed here"),
             // Only to detect the language, which here is known.
             Ask::Alone { tokens } => (false, tokens, None),
             Ask::Step { tokens, probe_row } => (true, tokens, probe_row),

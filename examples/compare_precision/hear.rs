@@ -57,6 +57,7 @@ impl Way {
             model: key.clone(),
             policy: self.policy.clone(),
             alignment_heads: None,
+            cif_model: None,
             pace: Pace::Exact,
             vad: Some(VadSettings::default()),
             barge_in: Default::default(),

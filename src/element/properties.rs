@@ -111,15 +111,21 @@ pub fn all() -> Vec<glib::ParamSpec> {
         ),
         text(
             "init-prompt",
-            "Text before the stream's own, in its language: names and terms to expect; it scrolls out in time. Unset: none",
+            "Text before the stream's own, in its language: names and terms to expect; it scrolls out in time; from the next utterance on. Unset: none",
             d.policy.init_prompt.as_deref(),
-            Ready,
+            Playing,
         ),
         text(
             "static-init-prompt",
             "As init-prompt, but it stays for the whole stream. Unset: none",
             d.policy.static_init_prompt.as_deref(),
-            Ready,
+            Playing,
+        ),
+        text(
+            "keyterms",
+            "Names and terms to expect, comma-separated: they stay in front of all text, behind static-init-prompt; from the next utterance on. Unset: none",
+            d.policy.keyterms.as_deref(),
+            Playing,
         ),
         number(
             "max-context-tokens",
@@ -149,6 +155,12 @@ pub fn all() -> Vec<glib::ParamSpec> {
             "alignment-heads",
             "Cross-attention heads that follow the audio, as layer:head,... counted from 0; unset: the model's own",
             d.alignment_heads.as_deref(),
+            Ready,
+        ),
+        text(
+            "cif-model",
+            "Checkpoint that tells where words end, made for the Whisper model in use: the last word of a pass is dropped if the audio ends within it. Unset: none",
+            d.cif_model.as_deref(),
             Ready,
         ),
         choice(
@@ -347,7 +359,15 @@ impl WhisperStream {
         {
             session.barge_in(lock(&self.settings).barge_in);
         }
-        let followed = ["language", "language-code", "task", "interim"];
+        let followed = [
+            "language",
+            "language-code",
+            "task",
+            "interim",
+            "init-prompt",
+            "static-init-prompt",
+            "keyterms",
+        ];
         if followed.contains(&name) || name.starts_with("barge-in-") {
             self.follow(before);
         }
@@ -381,7 +401,8 @@ impl WhisperStream {
             settings.policy = before.policy;
             settings.task = before.task;
         }
-        for name in ["language", "language-code", "task"] {
+        let prompts = ["init-prompt", "static-init-prompt", "keyterms"];
+        for name in ["language", "language-code", "task"].iter().chain(&prompts) {
             self.obj().notify(name);
         }
     }
@@ -406,11 +427,13 @@ impl WhisperStream {
             "rewind-threshold" => p.rewind_threshold.to_value(),
             "init-prompt" => p.init_prompt.to_value(),
             "static-init-prompt" => p.static_init_prompt.to_value(),
+            "keyterms" => p.keyterms.to_value(),
             "max-context-tokens" => p.max_context_tokens.to_value(),
             "beams" => p.beams.to_value(),
             "temperature" => p.temperature.to_value(),
             "truncate-last-word" => p.truncate_last_word.to_value(),
             "alignment-heads" => s.alignment_heads.to_value(),
+            "cif-model" => s.cif_model.to_value(),
             "audio-ctx" => s.audio_ctx.to_value(),
             "unit" => s.unit.to_value(),
             "interim" => p.interim.to_value(),
@@ -469,11 +492,13 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "rewind-threshold" => p.rewind_threshold = get(value)?,
         "init-prompt" => p.init_prompt = get(value)?,
         "static-init-prompt" => p.static_init_prompt = get(value)?,
+        "keyterms" => p.keyterms = get(value)?,
         "max-context-tokens" => p.max_context_tokens = get(value)?,
         "beams" => p.beams = get(value)?,
         "temperature" => p.temperature = get(value)?,
         "truncate-last-word" => p.truncate_last_word = get(value)?,
         "alignment-heads" => s.alignment_heads = get(value)?,
+        "cif-model" => s.cif_model = get(value)?,
         "audio-ctx" => s.audio_ctx = get::<AudioCtx>(value)?,
         "unit" => s.unit = get::<Unit>(value)?,
         "interim" => p.interim = get(value)?,

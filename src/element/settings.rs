@@ -23,6 +23,7 @@ pub struct Settings {
     pub pace: Pace,
     pub max_streams: u32,
     pub alignment_heads: Option<String>,
+    pub cif_model: Option<String>,
     pub unit: Unit,
     pub latency_ms: u32,
     pub lateness_ms: u32,
@@ -47,6 +48,7 @@ impl Default for Settings {
             pace: Pace::default(),
             max_streams: 0,
             alignment_heads: None,
+            cif_model: None,
             unit: Unit::default(),
             latency_ms: 2_000,
             lateness_ms: 0,
@@ -206,6 +208,7 @@ impl Settings {
                 .as_deref()
                 .map(parse_heads)
                 .transpose()?,
+            cif_model: self.cif_model.as_deref().map(Into::into),
             pace,
             vad: self.detector()?,
             barge_in: self.interruptions()?,

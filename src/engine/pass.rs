@@ -6,7 +6,7 @@ use super::EngineError;
 use super::models::Model;
 use super::scheduler::{Asked, Due, Effort, On};
 use crate::policy::{Ask, Pass};
-use crate::whisper::{AlignmentHead, Cancel, Decoder, Step, Turn, Whisper, WhisperError};
+use crate::whisper::{AlignmentHead, Cancel, Decoder, Step, Turn, Watched, Whisper, WhisperError};
 
 /// Runs a pass on this thread, without a scheduler. An error (cancellation too) leaves the pass half-way: drop it.
 pub fn run(
@@ -42,14 +42,14 @@ pub fn run(
 /// Has the model's scheduler run a pass. An error (cancellation too) leaves the pass half-way: drop it.
 pub(super) fn schedule(
     model: &Model,
-    heads: &Arc<[AlignmentHead]>,
+    watched: &Arc<Watched>,
     pass: &mut Pass,
     due: Due,
     cancel: &Cancel,
 ) -> Result<Effort, EngineError> {
     let enter = |pass: &Pass| {
         let window = model.encoding(pass.window())?;
-        model.scheduler().enter(window, Arc::clone(heads), due)
+        model.scheduler().enter(window, Arc::clone(watched), due)
     };
     let sequence = answer(pass, enter, |sequence, asked| sequence.step(asked, cancel))?;
     Ok(sequence.end())

@@ -1,5 +1,6 @@
 //! One stream's policy over the shared network, and the seam at which tests put something else in its place.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::models::{self, Lease, Model, Request};
@@ -7,7 +8,7 @@ use super::scheduler::{Due, Effort, Strain};
 use super::{EngineError, ModelKey};
 use crate::policy::{AlignAtt, Outcome, PolicySettings, Samples, SettingsError};
 use crate::speech::Boundary;
-use crate::whisper::{AlignmentHead, Cancel, WhisperConfig};
+use crate::whisper::{AlignmentHead, Cancel, Watched, WhisperConfig, WordEnds};
 
 /// Brings what a worker needs to run passes. The network is one; tests have another.
 pub(super) trait Source: Send + 'static {
@@ -62,6 +63,8 @@ pub(super) struct Heard {
 pub(super) struct Network {
     pub key: ModelKey,
     pub heads: Option<Vec<AlignmentHead>>,
+    /// Checkpoint that tells where words end.
+    pub cif_model: Option<PathBuf>,
 }
 
 impl Source for Network {
@@ -78,6 +81,10 @@ impl Source for Network {
             Some(heads) => check_heads(heads, config)?,
             None => config.alignment_heads.clone(),
         };
+        let word_ends = match &self.cif_model {
+            Some(path) => Some(Arc::new(WordEnds::load(path, config)?)),
+            None => None,
+        };
         let policy = AlignAtt::new(
             settings,
             config,
@@ -86,7 +93,7 @@ impl Source for Network {
         )?;
         Ok(Stream {
             policy,
-            heads: heads.into(),
+            watched: Arc::new(Watched { heads, word_ends }),
             model,
         })
     }
@@ -115,7 +122,7 @@ fn check_heads(
 /// One stream: the policy's state and a share of the model.
 pub(super) struct Stream {
     policy: AlignAtt,
-    heads: Arc<[AlignmentHead]>,
+    watched: Arc<Watched>,
     model: Lease<Model>,
 }
 
@@ -138,7 +145,7 @@ impl Runner for Stream {
                 });
             }
         };
-        let effort = super::pass::schedule(&self.model, &self.heads, &mut pass, due, cancel)?;
+        let effort = super::pass::schedule(&self.model, &self.watched, &mut pass, due, cancel)?;
         Ok(Heard {
             outcome: self.policy.commit(pass),
             effort: Some(effort),

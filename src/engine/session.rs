@@ -1,5 +1,6 @@
 //! One stream: an inbox of audio, a worker that runs passes, and a way to stop it at any instant.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub struct SessionSettings {
     pub policy: PolicySettings,
     /// Overrides the model's own heads.
     pub alignment_heads: Option<Vec<AlignmentHead>>,
+    /// A checkpoint that tells where words end ([`crate::whisper::WordEnds`]): the last word of a pass is dropped if the
+    /// audio ends within it.
+    pub cif_model: Option<PathBuf>,
     pub pace: Pace,
     /// Where speech is told from everything else; `None`: by its energy alone, and nobody is told.
     pub vad: Option<VadSettings>,
@@ -97,6 +101,7 @@ impl Session {
         let source = Network {
             key: settings.model,
             heads: settings.alignment_heads,
+            cif_model: settings.cif_model,
         };
         let (pace, vad) = (settings.pace, settings.vad);
         let session = Session::start(source, pace, vad, settings.policy, listener)?;

@@ -2,7 +2,7 @@
 
 use crate::whisper::Tokenizer;
 
-/// Text that scrolled out of the window, begun by the prompts. The first `fixed` characters never leave.
+/// Text that scrolled out of the window, begun by the prompts. The first `fixed` bytes never leave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
     text: String,
@@ -11,12 +11,18 @@ pub struct Context {
 
 impl Context {
     /// Starts as the static prompt followed by the initial one.
-    pub fn new(static_prompt: Option<&str>, prompt: Option<&str>) -> Context {
-        let fixed = static_prompt.unwrap_or_default();
+    pub fn new(fixed: &str, prompt: Option<&str>) -> Context {
         Context {
             text: format!("{fixed}{}", prompt.unwrap_or_default()),
             fixed: fixed.len(),
         }
+    }
+
+    /// Puts other text in front, and `prompt`, if there is one, behind all that was said.
+    pub fn renew(&mut self, fixed: &str, prompt: Option<&str>) {
+        let said = self.text.get(self.fixed..).unwrap_or_default();
+        self.text = format!("{fixed}{said}{}", prompt.unwrap_or_default());
+        self.fixed = fixed.len();
     }
 
     pub fn push(&mut self, text: &str) {

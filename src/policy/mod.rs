@@ -14,6 +14,7 @@ mod logits;
 mod pass;
 mod settings;
 mod shared;
+mod word_end;
 mod words;
 
 pub use alignatt::AlignAtt;

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::guards;
 use super::logits::{Choice, choose, probability, sample};
 use super::shared::Shared;
+use super::word_end::ends_with_word;
 use super::{AudioCtx, Detected, Guards, Samples};
 use crate::whisper::{FRAME, Step, WINDOW_FRAMES, Window};
 
@@ -124,6 +125,8 @@ pub struct Pass {
     /// How many of `steps` are decided.
     pub(super) kept: usize,
     pub(super) stop: Option<Stop>,
+    /// The audio ends within a word, by the weights that came with the first step.
+    pub(super) cuts_word: bool,
     pub(super) tail: Vec<Decoded>,
     pub(super) guards: Guards,
     pub(super) referee: Option<Box<dyn Referee>>,
@@ -238,6 +241,7 @@ impl Pass {
             steps: Vec::new(),
             kept: 0,
             stop: None,
+            cuts_word: false,
             tail: Vec::new(),
             guards: Guards::default(),
             referee: None,
@@ -435,6 +439,10 @@ impl Pass {
         self.stage = Stage::Decode;
         let shared = Arc::clone(&self.shared);
         let compat = shared.settings.is_compat();
+        if let Some(weights) = &step.word_weights {
+            let held = weights.get(..self.content.max(0) as usize);
+            self.cuts_word = !ends_with_word(held.unwrap_or(weights));
+        }
         if first && !compat {
             let silent = step
                 .probe_logits

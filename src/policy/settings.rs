@@ -68,6 +68,8 @@ pub struct PolicySettings {
     pub init_prompt: Option<String>,
     /// Text that stays in the context for ever.
     pub static_init_prompt: Option<String>,
+    /// Names and terms to expect, comma-separated; they stay in the context behind the static prompt.
+    pub keyterms: Option<String>,
     /// Most tokens of context before the window.
     pub max_context_tokens: u32,
     /// Hypotheses that decoding follows at a time; 1: the best token, always.
@@ -96,6 +98,7 @@ impl Default for PolicySettings {
             rewind_threshold: 200,
             init_prompt: None,
             static_init_prompt: None,
+            keyterms: None,
             max_context_tokens: 448,
             beams: 1,
             temperature: 0.0,
@@ -157,7 +160,7 @@ pub enum SettingsError {
     )]
     InexactCompat,
     #[error(
-        "static-init-prompt has {tokens} tokens, but only {most} fit before the window; shorten it"
+        "static-init-prompt and keyterms have {tokens} tokens, but only {most} fit before the window; shorten them"
     )]
     PromptTooLong { tokens: usize, most: usize },
 }
@@ -228,6 +231,19 @@ impl PolicySettings {
     /// `audio_max_len_ms` in samples.
     pub fn window_samples(&self) -> usize {
         self.audio_max_len_ms as usize * 16
+    }
+
+    /// The text that stays in front of all other: the static prompt and the key terms.
+    pub(super) fn fixed_prompt(&self) -> String {
+        let mut text = self.static_init_prompt.clone().unwrap_or_default();
+        let terms = self.keyterms.as_deref().unwrap_or_default().split(',');
+        let terms: Vec<&str> = terms.map(str::trim).filter(|t| !t.is_empty()).collect();
+        if !terms.is_empty() {
+            text.push(' ');
+            text.push_str(&terms.join(", "));
+            text.push('.');
+        }
+        text
     }
 
     pub(super) fn is_compat(&self) -> bool {

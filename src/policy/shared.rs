@@ -72,10 +72,10 @@ pub(super) fn share(
     if !config.multilingual && settings.task == Task::Translate {
         return Err(SettingsError::CannotTranslate);
     }
-    let fixed = settings
-        .static_init_prompt
-        .as_deref()
-        .map_or(0, |text| tokenizer.encode(text).len());
+    let fixed = match settings.fixed_prompt().as_str() {
+        "" => 0,
+        text => tokenizer.encode(text).len(),
+    };
     let most = config.text_positions.saturating_sub(20) / 2;
     if fixed > most {
         return Err(SettingsError::PromptTooLong {

@@ -7,7 +7,7 @@ use super::encoding::{Cross, Encoded};
 use super::graph;
 use super::kernels::KeyValues;
 use super::model::Network;
-use super::{AlignmentHead, WINDOW_FRAMES, Whisper, WhisperConfig, WhisperError};
+use super::{AlignmentHead, WINDOW_FRAMES, Whisper, WhisperConfig, WhisperError, WordEnds};
 
 /// State of one running pass: cross keys and values of its window, and the self-attention cache of each lane: of the one
 /// text that is decoded, or of each hypothesis of a beam.
@@ -18,6 +18,17 @@ pub struct Decoder {
     wanted: Vec<Vec<usize>>,
     places: Vec<Vec<usize>>,
     position: usize,
+    /// For its first step.
+    word_weights: Option<Vec<f32>>,
+}
+
+/// What a stream wants to know of a window besides its text.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Cross-attention heads whose rows a [`Step`] reports, in this order.
+    pub heads: Vec<AlignmentHead>,
+    /// Reports where words end.
+    pub word_ends: Option<Arc<WordEnds>>,
 }
 
 /// Keys and values, layer by layer: of the window, and of the tokens fed so far.
@@ -77,7 +88,18 @@ impl Decoder {
             wanted,
             places,
             position: 0,
+            word_weights: None,
         })
+    }
+
+    /// Reports the weights of `encoded` with the first step.
+    pub(super) fn report(
+        &mut self,
+        ends: &WordEnds,
+        encoded: &Encoded,
+    ) -> Result<(), WhisperError> {
+        self.word_weights = Some(ends.of(encoded)?);
+        Ok(())
     }
 
     /// Feeds `tokens` (the whole prompt first, then usually one) behind those already fed.
@@ -221,6 +243,8 @@ pub struct Step {
     pub probe_logits: Option<Vec<f32>>,
     /// softmax(QKᵀ/√d) of the alignment heads for every row of this step; of a beam, a row a lane.
     pub alignment: AlignmentRows,
+    /// The weight of each frame by [`Watched::word_ends`], in a decoder's first step.
+    pub word_weights: Option<Vec<f32>>,
 }
 
 /// Attention rows `[heads, rows, frames]`, row-major; frames is always 1500 (zeros where nothing was encoded).
@@ -350,11 +374,12 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
     };
     let owners: Vec<usize> = parts.iter().map(|&(turn, ..)| turn).collect();
     let mut steps: Vec<Step> = Vec::new();
-    for alignment in alignments {
+    for (turn, alignment) in turns.iter_mut().zip(alignments) {
         steps.push(Step {
             logits: Vec::new(),
             probe_logits: None,
             alignment,
+            word_weights: turn.decoder.word_weights.take(),
         });
     }
     for (turn, logits) in owners.into_iter().zip(logits) {

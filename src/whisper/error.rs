@@ -87,6 +87,10 @@ pub enum WhisperError {
         "precision int8 is for the CPU, but device is \"{0}\"; set precision to \"auto\" (f16 there), \"bf16\" or \"f32\", or device to \"cpu\""
     )]
     NoInt8(Device),
+    #[error(
+        "the CIF model {path:?} cannot be used: {reason}; give the checkpoint that was made for this Whisper model, or unset cif-model"
+    )]
+    BadWordEnds { path: PathBuf, reason: String },
     #[error("the network was given {what}: {reason}")]
     BadInput { what: String, reason: String },
     #[error(transparent)]

@@ -5,6 +5,7 @@
 
 pub mod alignment;
 pub mod cancel;
+mod cif;
 pub mod config;
 mod decoder;
 mod decoding;
@@ -24,8 +25,9 @@ mod weights;
 
 pub use alignment::AlignmentSource;
 pub use cancel::Cancel;
+pub use cif::WordEnds;
 pub use config::{AlignmentHead, WhisperConfig};
-pub use decoding::{AlignmentRows, Decoder, Step, Turn};
+pub use decoding::{AlignmentRows, Decoder, Step, Turn, Watched};
 pub use demo::DEMO_MODEL_NAME;
 pub use encoding::{Encoded, Encoding, Window};
 pub use error::WhisperError;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::alignment::AlignmentSource;
 use super::decoder::TextDecoder;
-use super::decoding::{Decoder, Step, Turn};
+use super::decoding::{Decoder, Step, Turn, Watched};
 use super::encoder::Encoder;
 use super::encoding::{Encoded, Encoding, Window};
 use super::graph::Graph;
@@ -256,6 +256,19 @@ impl Whisper {
         heads: &[AlignmentHead],
     ) -> Result<Decoder, WhisperError> {
         Decoder::start(self, encoded, heads)
+    }
+
+    /// As [`decoder`](Self::decoder), for all that is watched.
+    pub fn decoder_of(
+        &self,
+        encoded: &Encoded,
+        watched: &Watched,
+    ) -> Result<Decoder, WhisperError> {
+        let mut decoder = self.decoder(encoded, &watched.heads)?;
+        if let Some(ends) = &watched.word_ends {
+            decoder.report(ends, encoded)?;
+        }
+        Ok(decoder)
     }
 
     /// One step of several decoders of this model, reading the weights once. Each gets the bits it would get alone,

@@ -26,6 +26,7 @@ pub fn settings(pace: Pace, language: &str) -> SessionSettings {
             ..PolicySettings::default()
         },
         alignment_heads: None,
+        cif_model: None,
         pace,
         vad: None,
         barge_in: Default::default(),

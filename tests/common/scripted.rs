@@ -25,6 +25,8 @@ pub struct Script {
     pub no_speech: f32,
     /// Preference among the languages for an ask on its own, by code.
     pub language: Option<(&'static str, f32)>,
+    /// Weights of the frames that come with each step.
+    pub word_weights: Option<Vec<f32>>,
     /// Attention that is the same in every row.
     pub flat: bool,
 }
@@ -131,6 +133,7 @@ impl Stream {
                         logits,
                         probe_logits: None,
                         alignment: rows(tokens.len(), 0, true),
+                        word_weights: None,
                     };
                     self.asked.push(tokens);
                     pass.answer(step)
@@ -154,6 +157,7 @@ impl Stream {
                         logits,
                         probe_logits,
                         alignment: rows(tokens.len(), say.frame, script.flat),
+                        word_weights: script.word_weights.clone(),
                     };
                     self.asked.push(tokens);
                     pass.answer(step)

@@ -10,7 +10,7 @@ use super::network::{Asked, Network};
 use super::plan::{self, Id, Limits, Next, Rules, Seen, Stand};
 use super::{Due, Effort};
 use crate::engine::EngineError;
-use crate::whisper::{AlignmentHead, Step, WhisperError};
+use crate::whisper::{Step, Watched, WhisperError};
 
 /// A pass without a deadline stands in the queue as if it were due so long after it came: live calls go first, but
 /// where they leave no room for ever, it has its turn all the same.
@@ -32,7 +32,7 @@ struct Entry<N: Network> {
     live: bool,
     grace: Duration,
     shortenable: bool,
-    heads: Arc<[AlignmentHead]>,
+    watched: Arc<Watched>,
     work: Work<N>,
     asked: Option<Asked>,
     answer: Option<Answer>,
@@ -69,7 +69,7 @@ pub struct Decoding<N: Network> {
     pub encoded: N::Encoded,
     pub decoder: Option<N::Decoder>,
     pub asked: Asked,
-    pub heads: Arc<[AlignmentHead]>,
+    pub watched: Arc<Watched>,
     pub live: bool,
 }
 
@@ -93,7 +93,7 @@ impl<N: Network> Board<N> {
     pub fn enter(
         &mut self,
         window: N::Window,
-        heads: Arc<[AlignmentHead]>,
+        watched: Arc<Watched>,
         due: Due,
         now: Instant,
     ) -> Id {
@@ -110,7 +110,7 @@ impl<N: Network> Board<N> {
                 Due::Whenever => Duration::ZERO,
             },
             shortenable: matches!(due, Due::By { shortenable, .. } if shortenable),
-            heads,
+            watched,
             work: Work::Window(window, 0),
             asked: None,
             answer: None,
@@ -229,7 +229,7 @@ impl<N: Network> Board<N> {
                         encoded,
                         decoder,
                         asked,
-                        heads: Arc::clone(&entry.heads),
+                        watched: Arc::clone(&entry.watched),
                         live: entry.live,
                     });
                 }

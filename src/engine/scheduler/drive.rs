@@ -128,7 +128,7 @@ fn together<N: Network>(network: &N, decodings: Vec<Decoding<N>>) -> Vec<Answere
         };
         let decoder = match kept {
             Some(decoder) => Ok(decoder),
-            None => network.decoder(&decoding.encoded, &decoding.heads),
+            None => network.decoder(&decoding.encoded, &decoding.watched),
         };
         match decoder {
             Ok(decoder) => ready.push((decoding, decoder)),

@@ -25,7 +25,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::{EngineError, lock};
-use crate::whisper::{AlignmentHead, Cancel, Step, WhisperError};
+use crate::whisper::{Cancel, Step, Watched, WhisperError};
 use board::Board;
 pub use load::{Level, Strain};
 pub use network::{Asked, Network, On};
@@ -88,11 +88,11 @@ impl<N: Network> Scheduler<N> {
     pub fn enter(
         &self,
         window: N::Window,
-        heads: Arc<[AlignmentHead]>,
+        watched: Arc<Watched>,
         due: Due,
     ) -> Result<Sequence<N>, EngineError> {
         self.start().map_err(EngineError::Thread)?;
-        let id = lock(&self.shared.board).enter(window, heads, due, Instant::now());
+        let id = lock(&self.shared.board).enter(window, watched, due, Instant::now());
         self.shared.work.notify_one();
         Ok(Sequence {
             shared: Arc::clone(&self.shared),

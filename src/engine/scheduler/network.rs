@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::plan::Limits;
 use crate::whisper::{
-    self, AlignmentHead, Decoder, Device, Encoded, Encoding, Step, WINDOW_FRAMES, Whisper,
-    WhisperConfig, WhisperError,
+    self, Decoder, Device, Encoded, Encoding, Step, WINDOW_FRAMES, Watched, Whisper, WhisperConfig,
+    WhisperError,
 };
 
 /// To choose the next tokens takes some hundred microseconds, unless the machine has other things to do.
@@ -53,7 +53,7 @@ pub trait Network: Send + Sync + 'static {
     fn decoder(
         &self,
         encoded: &Self::Encoded,
-        heads: &[AlignmentHead],
+        watched: &Watched,
     ) -> Result<Self::Decoder, WhisperError>;
 
     /// One step of each, in their order.
@@ -73,8 +73,8 @@ impl Network for Whisper {
         window.take()
     }
 
-    fn decoder(&self, encoded: &Encoded, heads: &[AlignmentHead]) -> Result<Decoder, WhisperError> {
-        Whisper::decoder(self, encoded, heads)
+    fn decoder(&self, encoded: &Encoded, watched: &Watched) -> Result<Decoder, WhisperError> {
+        Whisper::decoder_of(self, encoded, watched)
     }
 
     fn step(&self, turns: &mut [Turn<'_, Decoder>]) -> Vec<Result<Step, WhisperError>> {

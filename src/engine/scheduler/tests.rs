@@ -95,11 +95,7 @@ impl Network for Fake {
         })
     }
 
-    fn decoder(
-        &self,
-        encoded: &FakeEncoded,
-        _: &[AlignmentHead],
-    ) -> Result<FakeDecoder, WhisperError> {
+    fn decoder(&self, encoded: &FakeEncoded, _: &Watched) -> Result<FakeDecoder, WhisperError> {
         Ok(FakeDecoder {
             name: encoded.name,
             tokens: 0,
@@ -124,6 +120,7 @@ impl Network for Fake {
                         frames: 0,
                         data: Vec::new(),
                     },
+                    word_weights: None,
                 }),
             }
         });
@@ -178,7 +175,7 @@ impl Bench {
 
     fn enter(&self, name: &'static str, due: Due) -> Sequence<Fake> {
         let window = FakeWindow { name, stages: 0 };
-        self.scheduler.enter(window, Arc::new([]), due).unwrap()
+        self.scheduler.enter(window, Arc::default(), due).unwrap()
     }
 
     /// What the network halts before.
@@ -394,7 +391,7 @@ fn a_panic_in_a_step_is_told_to_the_batch_and_the_next_pass_runs() {
         stages: 0,
     };
     let next = scheduler
-        .enter(window, Arc::new([]), Due::Whenever)
+        .enter(window, Arc::default(), Due::Whenever)
         .unwrap();
     worker(next, 1, &none).join().unwrap().unwrap();
 }

@@ -212,7 +212,8 @@ impl AlignAtt {
             .take(pass.kept)
             .map(|d| timed(pass, d))
             .collect();
-        if self.shared.settings.truncate_last_word && !pass.is_last {
+        let is_cut = self.shared.settings.truncate_last_word || pass.cuts_word;
+        if is_cut && !pass.is_last {
             let ids: Vec<u32> = tokens.iter().map(|t| t.id).collect();
             let words = self.shared.tokenizer.split_to_words(&ids, self.language);
             let dropped = words.last().map_or(0, |word| word.tokens.len());
@@ -284,10 +285,7 @@ impl AlignAtt {
 
     fn fresh_context(&self) -> Context {
         let settings = &self.shared.settings;
-        Context::new(
-            settings.static_init_prompt.as_deref(),
-            settings.init_prompt.as_deref(),
-        )
+        Context::new(&settings.fixed_prompt(), settings.init_prompt.as_deref())
     }
 
     fn choose_language(&mut self) {

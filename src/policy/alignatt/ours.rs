@@ -5,7 +5,9 @@ use crate::policy::guards;
 use crate::policy::pass::{Decoded, HEADROOM, Heard, LanguageState, Pass, Stop};
 use crate::policy::settings::Gate;
 use crate::policy::words::{Behind, TimedToken};
-use crate::policy::{Detected, Guards, Outcome, PartialWord, Release, Samples, Word};
+use crate::policy::{
+    Detected, Guards, Outcome, PartialWord, PolicySettings, Release, Samples, Word,
+};
 use crate::speech::Boundary;
 use crate::whisper::{FRAME, SAMPLE_RATE};
 
@@ -273,6 +275,7 @@ impl AlignAtt {
         pass.stop == Some(Stop::EndOfText)
             && self.audio.end() >= sound_end + BREATH
             && !self.shared.settings.truncate_last_word
+            && !pass.cuts_word
     }
 
     pub(super) fn learn_language(&mut self, found: Option<Heard>) -> Option<Detected> {
@@ -328,10 +331,23 @@ impl AlignAtt {
             self.audio.reset(end);
         }
         if let Some(upcoming) = self.upcoming.take() {
-            self.shared = upcoming;
-            self.choose_language();
+            let before = std::mem::replace(&mut self.shared, upcoming);
+            self.follow(&before.settings);
         }
         self.fresh_utterance();
+    }
+
+    /// Settings have changed: what they are about begins anew, all else goes on.
+    fn follow(&mut self, before: &PolicySettings) {
+        let now = &self.shared.settings;
+        let (fixed, prompt) = (now.fixed_prompt(), now.init_prompt.as_deref());
+        if fixed != before.fixed_prompt() || prompt != before.init_prompt.as_deref() {
+            let news = prompt.filter(|&prompt| before.init_prompt.as_deref() != Some(prompt));
+            self.context.renew(&fixed, news);
+        }
+        if now.language != before.language {
+            self.choose_language();
+        }
     }
 
     pub(super) fn quiet_until(&self) -> Samples {
