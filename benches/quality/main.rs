@@ -1,6 +1,6 @@
 //! Word errors, word times, lag and invented words of the demo model, beside the reference's figures.
 //!
-//!     cargo bench --bench quality [-- [--precision P] [--auto-ctx] [--compat] [--chunk MS] [--folder DIR] [--traces DIR] [--words]]
+//!     cargo bench --bench quality [-- [--precision P] [--auto-ctx] [--beams N] [--temperature T] [--compat] [--chunk MS] [--folder DIR] [--traces DIR] [--words]]
 //!
 //! `--folder` scores other recordings: NAME.wav (16 kHz mono S16) beside NAME.json with the true `words`.
 //! `--traces` writes what was released, a JSON-lines file a recording. `--words` prints the words of every recording.
@@ -52,6 +52,12 @@ struct Options {
     /// Encode no more than the audio and a margin (`audio-ctx=auto`).
     #[arg(long)]
     auto_ctx: bool,
+    /// Texts that decoding follows at a time.
+    #[arg(long, default_value_t = 1)]
+    beams: u32,
+    /// Highest temperature of an utterance's last pass.
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
     /// Given by cargo; of no meaning here.
     #[arg(long, hide = true)]
     bench: bool,
@@ -205,6 +211,8 @@ fn transcribe(
         } else {
             Compat::None
         },
+        beams: options.beams,
+        temperature: options.temperature,
         audio_ctx: match options.auto_ctx {
             true => AudioCtx::Auto,
             false => AudioCtx::Exact,
