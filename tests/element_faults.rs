@@ -28,7 +28,7 @@ fn refuses(name: &str, value: &str, parts: &[&str]) -> Bench {
 
 #[test]
 fn settings_that_make_no_sense_are_refused_and_can_be_mended() {
-    let cases: [(&str, &str, &[&str]); 12] = [
+    let cases: [(&str, &str, &[&str]); 16] = [
         ("language", "klingon", &["klingon", "fr-FR", "auto"]),
         ("device", "cuda:0", &["cuda:0", "cpu"]),
         ("device", "abacus", &["abacus", "cpu"]),
@@ -50,6 +50,10 @@ fn settings_that_make_no_sense_are_refused_and_can_be_mended() {
             &["audio-max-len", "4294967295", "30000"],
         ),
         ("frame-threshold", "1500", &["frame-threshold", "1500"]),
+        ("beams", "0", &["beams is 0", "16"]),
+        ("beams", "17", &["beams is 17", "16"]),
+        ("temperature", "1.5", &["temperature is 1.5", "0"]),
+        ("temperature", "-0.1", &["temperature is -0.1"]),
         ("alignment-heads", "1:x", &["1:x", "layer:head"]),
         ("latency", "4294967295", &["latency", "4294967295"]),
         ("model", "", &["model is empty", "demo"]),
@@ -108,6 +112,13 @@ fn alignment_heads_that_the_model_lacks_are_named() {
 }
 
 #[test]
+fn a_cif_model_that_is_not_there_is_named() {
+    let bench = Bench::new().set("cif-model", "/nowhere/cif.ckpt").play();
+    let error = sentence(&bench.wait_for(gst::MessageType::Error));
+    assert!(error.contains("/nowhere/cif.ckpt"), "{error}");
+}
+
+#[test]
 fn the_demo_model_is_announced_once() {
     let bench = Bench::new().play();
     bench.stop();
@@ -158,6 +169,28 @@ fn a_language_that_the_model_lacks_is_refused_while_playing_and_the_old_one_stay
     let bench = bench.play();
     let error = sentence(&bench.wait_for(gst::MessageType::Error));
     assert!(error.contains("English-only"), "{error}");
+}
+
+#[test]
+fn prompts_too_long_for_the_model_are_refused_while_playing_and_the_old_ones_stay() {
+    let bench = Bench::new().set("language", "fr").play();
+    bench.messages();
+    bench
+        .element
+        .set_property("keyterms", "Dupont, gare de Lyon");
+    let long = "anticonstitutionnellement, ".repeat(200);
+    bench.element.set_property("static-init-prompt", &long);
+    let warning = sentence(&bench.wait_for(gst::MessageType::Warning));
+    assert!(
+        warning.contains("static-init-prompt") && warning.contains("shorten"),
+        "{warning}"
+    );
+    let read = |name: &str| bench.element.property::<Option<String>>(name);
+    assert_eq!(read("static-init-prompt"), None);
+    assert_eq!(read("keyterms").as_deref(), Some("Dupont, gare de Lyon"));
+    bench.speak(&samples("fr-court"), ms(0));
+    bench.eos();
+    assert!(!bench.record.text().is_empty());
 }
 
 #[test]

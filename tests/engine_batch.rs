@@ -48,6 +48,11 @@ fn calls() -> Vec<Call> {
         call("en-short.wav", "en", |policy| policy.interim = true),
         call("fr-accueil.wav", "auto", |policy| policy.min_chunk_ms = 700),
         call("en-digits.wav", "en", |policy| policy.min_chunk_ms = 1_000),
+        call("fr-accueil.wav", "fr", |policy| {
+            policy.beams = 4;
+            policy.interim = true;
+            policy.temperature = 0.6;
+        }),
         call("en-greeting.wav", "en", |policy| {
             policy.audio_max_len_ms = 4_000;
             policy.audio_ctx = AudioCtx::Auto;
