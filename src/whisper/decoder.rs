@@ -245,15 +245,7 @@ impl Layer {
             }
             first += rows.tokens.len();
         }
-        let own = batch.iter().map(|rows| (rows.own.get(at), &[][..]));
-        attend_each(
-            batch,
-            own,
-            qkv,
-            true,
-            s.attended.as_mut_slice(),
-            &mut s.weights,
-        );
+        attend_own(batch, at, qkv, s.attended.as_mut_slice(), &mut s.weights);
         let attended = Matrix::new(&s.attended, d);
         self.o.apply(attended, Finish::Add(x), &mut s.added);
 
@@ -261,17 +253,7 @@ impl Layer {
         self.cross_q
             .apply(Matrix::new(&s.normed, d), Finish::Bias, &mut s.qkv);
         let q = Matrix::new(&s.qkv, d);
-        let cross = batch
-            .iter()
-            .map(|rows| (rows.cross.get(at), rows.wanted(at)));
-        attend_each(
-            batch,
-            cross,
-            q,
-            false,
-            s.attended.as_mut_slice(),
-            &mut s.weights,
-        );
+        attend_windows(batch, at, q, s.attended.as_mut_slice(), &mut s.weights);
         let attended = Matrix::new(&s.attended, d);
         self.cross_o.apply(attended, Finish::Add(&s.added), x);
 
@@ -281,31 +263,100 @@ impl Layer {
     }
 }
 
-/// Attention of each decoder's rows of `q` over its own keys and values; `over` brings these and the wanted heads.
-fn attend_each<'a>(
-    batch: &[Rows<'_>],
-    over: impl Iterator<Item = (Option<&'a KeyValues>, &'a [usize])>,
+/// Attention of each decoder's rows of `q` over its own tokens.
+fn attend_own<'a>(
+    batch: &'a [Rows<'_>],
+    layer: usize,
     q: Matrix<'a>,
-    causal: bool,
     mut to: &'a mut [f32],
     weights: &'a mut [Vec<f32>],
 ) {
     let mut queries = Vec::new();
     let mut first = 0;
-    for ((rows, (kv, want)), weights) in batch.iter().zip(over).zip(weights) {
-        let Some(kv) = kv else { continue };
+    for (rows, weights) in batch.iter().zip(weights) {
+        let Some(kv) = rows.own.get(layer) else {
+            continue;
+        };
         let count = rows.tokens.len();
-        let (own, rest) = to.split_at_mut((count * kv.heads() * kv.width()).min(to.len()));
-        to = rest;
+        let own = to.split_off_mut(..(count * kv.heads() * kv.width()).min(to.len()));
         queries.push(Query {
             q: q.rows(first, count),
             kv,
-            causal,
-            want,
-            to: own,
+            causal: true,
+            want: &[],
+            to: own.unwrap_or_default(),
             weights,
         });
         first += count;
     }
     attend(&mut queries);
+}
+
+/// Attention of each decoder's rows of `q` over its window. Neighbours with one window (the lanes of a beam) go
+/// together, so that its keys and values are read once.
+fn attend_windows<'a>(
+    batch: &[Rows<'_>],
+    layer: usize,
+    q: Matrix<'a>,
+    mut to: &'a mut [f32],
+    weights: &'a mut [Vec<f32>],
+) {
+    let together = |a: &Rows<'_>, b: &Rows<'_>| {
+        std::ptr::eq(a.cross, b.cross) && a.wanted(layer) == b.wanted(layer)
+    };
+    let mut queries = Vec::new();
+    let mut shared = Vec::new();
+    let (mut first, mut rest) = (0, weights);
+    for lanes in batch.chunk_by(together) {
+        let count: usize = lanes.iter().map(|rows| rows.tokens.len()).sum();
+        let (of_lanes, others) = rest.split_at_mut(lanes.len().min(rest.len()));
+        rest = others;
+        let (Some(one), Some((weights, more))) = (lanes.first(), of_lanes.split_first_mut()) else {
+            continue;
+        };
+        let Some(kv) = one.cross.get(layer) else {
+            continue;
+        };
+        let own = to.split_off_mut(..(count * kv.heads() * kv.width()).min(to.len()));
+        if lanes.len() > 1 {
+            shared.push((queries.len(), lanes, more));
+        }
+        queries.push(Query {
+            q: q.rows(first, count),
+            kv,
+            causal: false,
+            want: one.wanted(layer),
+            to: own.unwrap_or_default(),
+            weights,
+        });
+        first += count;
+    }
+    attend(&mut queries);
+    for (at, lanes, more) in shared {
+        if let Some(query) = queries.get_mut(at) {
+            let shape = (query.q.count, query.kv.len());
+            deal(query.weights, shape, lanes, more);
+        }
+    }
+}
+
+/// Gives each lane its rows of the weights of all, `[heads, rows, frames]`: the first keeps its own in `all`, the others
+/// get theirs in `more`.
+fn deal(
+    all: &mut Vec<f32>,
+    (rows, frames): (usize, usize),
+    lanes: &[Rows<'_>],
+    more: &mut [Vec<f32>],
+) {
+    let whole = std::mem::take(all);
+    let mut first = 0;
+    for (lane, to) in lanes.iter().zip(std::iter::once(all).chain(more)) {
+        let count = lane.tokens.len();
+        to.clear();
+        for head in whole.chunks_exact((rows * frames).max(1)) {
+            let own = head.get(first * frames..(first + count) * frames);
+            to.extend_from_slice(own.unwrap_or_default());
+        }
+        first += count;
+    }
 }
