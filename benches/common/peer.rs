@@ -66,6 +66,7 @@ impl Peer {
             encoder: ms("encoder"),
             prefill: ms("prefill"),
             step: ms("step"),
+            beam: ms("beam"),
         })
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gstwhisperstream::whisper::{Encoded, LogMel, SAMPLE_RATE, WINDOW_FRAMES, Whisper, Window};
+use gstwhisperstream::whisper::{
+    Decoder, Encoded, LogMel, SAMPLE_RATE, Turn, WINDOW_FRAMES, Whisper, Window,
+};
 
 /// Milliseconds of one window.
 #[derive(Clone, Copy)]
@@ -15,7 +17,12 @@ pub struct Round {
     pub prefill: f64,
     /// One token.
     pub step: f64,
+    /// One token of each lane of a beam of [`BEAMS`].
+    pub beam: f64,
 }
+
+/// Texts of the beam that is timed.
+pub const BEAMS: usize = 5;
 
 impl Round {
     /// All that a pass costs.
@@ -77,11 +84,29 @@ pub fn run(whisper: &Arc<Whisper>, task: &Task) -> Round {
         decoder.step(whisper, &[token], None).expect("step");
     }
     let step = ms(start) / task.steps as f64;
+
+    let fork = |decoder: &mut Decoder, parents: &[usize]| {
+        let turn = Turn {
+            decoder,
+            tokens: &[300; BEAMS],
+            parents,
+            probe_row: None,
+        };
+        whisper.step_one(turn).expect("a beam's step");
+    };
+    fork(&mut decoder, &[0; BEAMS]);
+    let start = Instant::now();
+    for _ in 0..task.steps {
+        // As they fall in practice: the best has two children, the worst none.
+        fork(&mut decoder, &[0, 0, 1, 2, 3]);
+    }
+    let beam = ms(start) / task.steps as f64;
     Round {
         mel,
         encoder,
         prefill,
         step,
+        beam,
     }
 }
 

@@ -65,7 +65,7 @@ fn main() {
     }
     println!(
         "{} of {} rounds, ours and the peers' in turn, milliseconds; mel: 10 s held, 0.5 s new; prefill: cross keys and values, and 40 \
-         tokens; pass: all of them with {PASS_STEPS} steps; ratio: ours / theirs",
+         tokens; 5 beams: a step of five lanes; pass: all of them with {PASS_STEPS} steps; ratio: ours / theirs",
         if options.best { "bests" } else { "medians" },
         options.rounds
     );
@@ -148,7 +148,7 @@ fn report(
 ) {
     use common::work::{encoder_limit, step_limit};
     type Part = fn(&Round) -> f64;
-    let parts: [(&str, Part, Option<f64>); 5] = [
+    let parts: [(&str, Part, Option<f64>); 6] = [
         ("mel", |r| r.mel, None),
         (
             "encoder",
@@ -159,6 +159,11 @@ fn report(
         (
             "step",
             |r| r.step,
+            Some(step_limit(shape, precision, machine)),
+        ),
+        (
+            "5 beams",
+            |r| r.beam,
             Some(step_limit(shape, precision, machine)),
         ),
         ("pass", |r| r.pass(PASS_STEPS), None),

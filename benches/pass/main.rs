@@ -110,5 +110,6 @@ fn measure(whisper: &Arc<Whisper>, frames: usize, chunk_ms: usize, rounds: usize
         encoder: of(|r| r.encoder),
         prefill: of(|r| r.prefill),
         step: of(|r| r.step),
+        beam: of(|r| r.beam),
     }
 }

@@ -14,7 +14,6 @@ pub const PANEL: usize = 64;
 const PARALLEL: usize = 1 << 12;
 
 /// Keys and values of some positions, packed head by head for [`super::attend`]; zero where nothing was pushed.
-#[derive(Clone)]
 pub struct KeyValues {
     format: Format,
     /// Words `[heads, panels, words of a key, 64]`: of 64 keys, all first words, all second ones...
@@ -173,6 +172,15 @@ impl KeyValues {
             heads.for_each(pack);
         }
         self.len += count;
+    }
+}
+
+impl Clone for KeyValues {
+    /// Room that was not used costs no memory in the copy either.
+    fn clone(&self) -> KeyValues {
+        let mut copy = KeyValues::new(self.format, self.panels * PANEL, self.heads, self.width);
+        copy.follow(self);
+        copy
     }
 }
 
