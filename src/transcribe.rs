@@ -130,6 +130,7 @@ impl Recording {
             vad: options.vad,
             barge_in: BargeInSettings::default(),
             max_streams: 0,
+            dump: None,
         };
         let told = Arc::new(Mutex::new(Told::default()));
         let ears = Arc::clone(&told);

@@ -62,6 +62,7 @@ impl Way {
             vad: Some(VadSettings::default()),
             barge_in: Default::default(),
             max_streams: 0,
+            dump: None,
         };
         let (tell, told) = mpsc::channel();
         let listener = Arc::new(move |event| {

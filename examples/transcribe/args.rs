@@ -120,6 +120,10 @@ pub struct Args {
     /// Added to every time stamp, in ms [default: 0]
     #[arg(long, value_name = "MS", help_heading = POLICY)]
     pub lateness: Option<u32>,
+
+    /// Record audio and every decision in a directory below this one, for `replay`
+    #[arg(long, value_name = "DIR", help_heading = POLICY)]
+    pub dump_dir: Option<String>,
 }
 
 const MODEL: &str = "Model";
@@ -162,6 +166,7 @@ impl Args {
             ),
             ("latency", number(self.latency)),
             ("lateness", number(self.lateness)),
+            ("dump-dir", self.dump_dir.clone()),
         ]
         .into_iter()
         .filter_map(|(name, value)| value.map(|value| (name, value)))

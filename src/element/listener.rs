@@ -80,6 +80,9 @@ impl WhisperStream {
             }
             Event::Dropped { start, samples } => self.dropped(number, start, samples),
             Event::Degraded(degradation) => self.degraded(number, &degradation),
+            Event::NotRecorded(error) => {
+                gst::element_imp_warning!(self, gst::ResourceError::Write, ("{error}"));
+            }
             Event::Failed(error) => {
                 if std::mem::take(&mut lock(&self.held).loading) {
                     self.post_progress(gst::ProgressType::Error, "The model could not be loaded");

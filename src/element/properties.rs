@@ -223,6 +223,12 @@ pub fn all() -> Vec<glib::ParamSpec> {
             d.leg.as_deref(),
             Ready,
         ),
+        text(
+            "dump-dir",
+            "Directory in which each stream is recorded, audio and every decision, for examples/replay; made if it is not there. Unset: none",
+            d.dump_dir.as_deref(),
+            Ready,
+        ),
         number(
             "latency",
             "Time that text may take, in milliseconds: 0 to 3600000. Added to the pipeline's latency if upstream is live; GAP events never lag the input by more",
@@ -444,6 +450,7 @@ impl WhisperStream {
             "barge-in-after" => s.barge_in.after_ms.to_value(),
             "barge-in-min-words" => s.barge_in.min_words.to_value(),
             "leg" => s.leg.to_value(),
+            "dump-dir" => s.dump_dir.to_value(),
             "speaking" => (self.speech_so_far().is_some()).to_value(),
             "speech-duration" => {
                 let ms = self.speech_so_far().map_or(0, |speech| speech.as_millis());
@@ -509,6 +516,7 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "barge-in-after" => s.barge_in.after_ms = get(value)?,
         "barge-in-min-words" => s.barge_in.min_words = get(value)?,
         "leg" => s.leg = get(value)?,
+        "dump-dir" => s.dump_dir = get(value)?,
         "latency" => s.latency_ms = get(value)?,
         "lateness" => s.lateness_ms = get(value)?,
         _ => return None,

@@ -3,6 +3,7 @@
 use gst::ClockTime;
 
 use super::{AudioCtx, Compat, Pace, Precision, Task, Unit, Vad};
+use crate::engine::dump::DumpSettings;
 use crate::engine::{self, ModelKey, SessionSettings};
 use crate::policy::{self, PolicySettings, SettingsError};
 use crate::speech::{BargeInSettings, VadError, VadSettings};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub barge_in: BargeInSettings,
     /// Name of this side of the call.
     pub leg: Option<String>,
+    /// Where streams are recorded.
+    pub dump_dir: Option<String>,
     /// `task`, `compat` and `audio_ctx` in here are not used: the enums above are.
     pub policy: PolicySettings,
 }
@@ -56,6 +59,7 @@ impl Default for Settings {
             voice: VadSettings::default(),
             barge_in: BargeInSettings::default(),
             leg: None,
+            dump_dir: None,
             policy: PolicySettings::default(),
         }
     }
@@ -168,6 +172,15 @@ impl Settings {
         }
     }
 
+    /// Where the stream is recorded; an empty name is none.
+    fn dump(&self) -> Option<DumpSettings> {
+        let dir = self.dump_dir.as_deref().filter(|dir| !dir.is_empty())?;
+        Some(DumpSettings {
+            dir: dir.into(),
+            leg: self.leg.clone(),
+        })
+    }
+
     fn backend(&self) -> Result<Backend, Refusal> {
         Ok(Backend {
             device: parse_device(&self.device)?,
@@ -213,6 +226,7 @@ impl Settings {
             vad: self.detector()?,
             barge_in: self.interruptions()?,
             max_streams: self.max_streams,
+            dump: self.dump(),
         })
     }
 }

@@ -20,6 +20,7 @@
 //! the pass is cancelled.
 
 mod desk;
+pub mod dump;
 mod hearing;
 mod inbox;
 pub mod models;
@@ -120,6 +121,8 @@ pub enum Event {
     /// The machine cannot keep up with all streams of the model, or can again (live pace only): what is done about it
     /// from now on.
     Degraded(Degradation),
+    /// The stream is not recorded any more; it goes on. Sent once.
+    NotRecorded(dump::DumpError),
     /// The session cannot go on. Sent once; every later push returns [`Stopped::Failed`].
     Failed(EngineError),
 }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::dump::{self, DumpError, DumpSettings, Recorder};
 use super::models::{self, Lease, Model, Request};
 use super::scheduler::{Due, Effort, Strain};
-use super::{EngineError, ModelKey};
+use super::{EngineError, ModelKey, Pace};
 use crate::policy::{AlignAtt, Outcome, PolicySettings, Samples, SettingsError};
 use crate::speech::Boundary;
 use crate::whisper::{AlignmentHead, Cancel, Watched, WhisperConfig, WordEnds};
@@ -50,6 +51,11 @@ pub(super) trait Runner {
     fn reset(&mut self, position: Samples);
 
     fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError>;
+
+    /// Why the stream is not recorded any more; told once.
+    fn trouble(&mut self) -> Option<DumpError> {
+        None
+    }
 }
 
 /// What came of a pass.
@@ -65,6 +71,9 @@ pub(super) struct Network {
     pub heads: Option<Vec<AlignmentHead>>,
     /// Checkpoint that tells where words end.
     pub cif_model: Option<PathBuf>,
+    pub pace: Pace,
+    /// Where to record the stream.
+    pub dump: Option<DumpSettings>,
 }
 
 impl Source for Network {
@@ -77,7 +86,7 @@ impl Source for Network {
 
     fn runner(self, model: Lease<Model>, settings: PolicySettings) -> Result<Stream, EngineError> {
         let config = model.config();
-        let heads = match self.heads {
+        let heads = match self.heads.clone() {
             Some(heads) => check_heads(heads, config)?,
             None => config.alignment_heads.clone(),
         };
@@ -85,6 +94,7 @@ impl Source for Network {
             Some(path) => Some(Arc::new(WordEnds::load(path, config)?)),
             None => None,
         };
+        let recorder = self.record(&model, &heads, &settings);
         let policy = AlignAtt::new(
             settings,
             config,
@@ -95,7 +105,28 @@ impl Source for Network {
             policy,
             watched: Arc::new(Watched { heads, word_ends }),
             model,
+            recorder,
         })
+    }
+}
+
+impl Network {
+    /// Begins to record the stream, if that is asked for.
+    fn record(
+        &self,
+        model: &Model,
+        heads: &[AlignmentHead],
+        settings: &PolicySettings,
+    ) -> Option<Recorder> {
+        let dump = self.dump.as_ref()?;
+        let header = dump::Header {
+            pace: self.pace.into(),
+            alignment_heads: heads.iter().map(|head| (head.layer, head.head)).collect(),
+            cif_model: self.cif_model.as_deref().map(dump::absolute),
+            settings: settings.clone(),
+            ..dump::Header::of(&self.key, model)
+        };
+        Some(dump.record(header, model))
     }
 }
 
@@ -124,14 +155,36 @@ pub(super) struct Stream {
     policy: AlignAtt,
     watched: Arc<Watched>,
     model: Lease<Model>,
+    recorder: Option<Recorder>,
+}
+
+impl Stream {
+    /// Has the stream recorded from now on.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Does what a pass that is given up midway does.
+    pub fn begin_and_drop(&mut self, is_last: bool) {
+        drop(self.policy.begin(is_last));
+        self.note(|recorder| recorder.pass(is_last, None, None));
+    }
+
+    fn note(&mut self, note: impl FnOnce(&mut Recorder)) {
+        if let Some(recorder) = &mut self.recorder {
+            note(recorder);
+        }
+    }
 }
 
 impl Runner for Stream {
     fn insert(&mut self, chunk: &[f32]) {
+        self.note(|recorder| recorder.insert(chunk));
         self.policy.insert(chunk);
     }
 
     fn speech(&mut self, boundary: &Boundary) {
+        self.note(|recorder| recorder.speech(boundary));
         self.policy.speech(boundary);
     }
 
@@ -139,20 +192,32 @@ impl Runner for Stream {
         let mut pass = match self.policy.begin(is_last) {
             Ok(pass) => pass,
             Err(outcome) => {
+                self.note(|recorder| recorder.pass(is_last, None, Some(&outcome)));
                 return Ok(Heard {
                     outcome,
                     effort: None,
                 });
             }
         };
-        let effort = super::pass::schedule(&self.model, &self.watched, &mut pass, due, cancel)?;
+        let ran = super::pass::schedule(&self.model, &self.watched, &mut pass, due, cancel);
+        let effort = match ran {
+            Ok(effort) => effort,
+            Err(error) => {
+                self.note(|recorder| recorder.pass(is_last, None, None));
+                return Err(error);
+            }
+        };
+        let report = self.recorder.is_some().then(|| pass.report());
+        let outcome = self.policy.commit(pass);
+        self.note(|recorder| recorder.pass(is_last, report, Some(&outcome)));
         Ok(Heard {
-            outcome: self.policy.commit(pass),
+            outcome,
             effort: Some(effort),
         })
     }
 
     fn shorten(&mut self, shorten: bool) {
+        self.note(|recorder| recorder.shorten(shorten));
         self.policy.shorten(shorten);
     }
 
@@ -165,10 +230,16 @@ impl Runner for Stream {
     }
 
     fn reset(&mut self, position: Samples) {
+        self.note(|recorder| recorder.reset(position));
         self.policy.reset(position);
     }
 
     fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError> {
+        self.note(|recorder| recorder.update(&settings));
         self.policy.update(settings)
+    }
+
+    fn trouble(&mut self) -> Option<DumpError> {
+        self.recorder.as_mut()?.trouble()
     }
 }

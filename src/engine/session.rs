@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::desk::{Desk, Drain};
+use super::dump::DumpSettings;
 use super::hearing::Hearing;
 use super::inbox::{Audio, Inbox};
 use super::runner::{Network, Source};
@@ -45,6 +46,8 @@ pub struct SessionSettings {
     /// Most streams on this model in the process, this one included; 0: no limit. One more is refused by
     /// [`Session::open`].
     pub max_streams: u32,
+    /// Where to record the stream, for a replay.
+    pub dump: Option<DumpSettings>,
 }
 
 /// Why a call into a session returned without doing its work.
@@ -102,6 +105,8 @@ impl Session {
             key: settings.model,
             heads: settings.alignment_heads,
             cif_model: settings.cif_model,
+            pace: settings.pace,
+            dump: settings.dump,
         };
         let (pace, vad) = (settings.pace, settings.vad);
         let session = Session::start(source, pace, vad, settings.policy, listener)?;

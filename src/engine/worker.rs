@@ -168,6 +168,10 @@ struct Worker<R> {
 impl<R: Runner> Worker<R> {
     fn run(mut self) -> Result<(), EngineError> {
         loop {
+            if let Some(trouble) = self.runner.trouble() {
+                self.desk
+                    .say(None, &self.listener, Event::NotRecorded(trouble));
+            }
             match self.desk.next() {
                 Job::Quit => return Ok(()),
                 Job::Reset(position) => self.reset(position),

@@ -12,6 +12,7 @@ mod context;
 mod guards;
 mod logits;
 mod pass;
+mod report;
 mod settings;
 mod shared;
 mod word_end;
@@ -19,9 +20,12 @@ mod words;
 
 pub use alignatt::AlignAtt;
 pub use pass::{Ask, Pass, Referee, Stop};
+pub use report::{Chosen, Report};
 pub use settings::{AudioCtx, Compat, Gate, LanguageChoice, PolicySettings, SettingsError, Task};
 
 pub use crate::speech::Samples;
+
+use serde::Serialize;
 
 /// A committed word, whole (under `compat=simulstreaming`: a fragment as the reference emits it).
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +67,8 @@ pub struct Detected {
 }
 
 /// What a guard cut (all counts are of this pass).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Guards {
     /// Passes that held no speech by the no-speech probability.
     pub no_speech: u32,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::alignment::{Alignment, Mass, argmax};
 use super::beam::{Beam, Belief, Hypothesis};
 use super::context::Context;
@@ -62,7 +64,8 @@ pub trait Referee: Send {
 }
 
 /// Why decoding stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stop {
     /// The network said that the text ends.
     EndOfText,

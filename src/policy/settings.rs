@@ -1,12 +1,15 @@
 //! What a stream's policy can be told, checked once.
 
+use serde::{Deserialize, Serialize};
+
 use crate::whisper::Language;
 
 /// Most hypotheses at a time.
 const MOST_BEAMS: u32 = 16;
 
 /// Whether the reference is reproduced decision for decision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Compat {
     /// Ours: with the listed deviations of docs/policy.md.
     #[default]
@@ -16,7 +19,8 @@ pub enum Compat {
 }
 
 /// What Whisper writes down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Task {
     /// What was said, in its language.
     #[default]
@@ -26,7 +30,8 @@ pub enum Task {
 }
 
 /// How much of the window is encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AudioCtx {
     /// All of it, as the network was trained.
     #[default]
@@ -38,7 +43,8 @@ pub enum AudioCtx {
 }
 
 /// What tells that somebody speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Gate {
     /// Energy over its own floor.
     #[default]
@@ -47,18 +53,23 @@ pub enum Gate {
     Voice,
 }
 
-/// All of the policy's settings, in the units of the element's properties.
-#[derive(Clone, Debug, PartialEq)]
+/// All of the policy's settings, in the units of the element's properties. Written down (a recording of a stream has
+/// them), they have the properties' names; what is missing there has its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PolicySettings {
     pub compat: Compat,
     /// Language code, name or BCP-47 tag, or `auto`.
     pub language: String,
     pub task: Task,
     /// Audio between two passes.
+    #[serde(rename = "min-chunk-size")]
     pub min_chunk_ms: u32,
     /// No pass before this much audio is held.
+    #[serde(rename = "audio-min-len")]
     pub audio_min_len_ms: u32,
     /// The oldest audio scrolls out beyond this.
+    #[serde(rename = "audio-max-len")]
     pub audio_max_len_ms: u32,
     /// A token that attends closer than this many frames (20 ms) to the end of the audio is not yet believed.
     pub frame_threshold: u32,

@@ -22,12 +22,20 @@ mod bundled {
     pub const CONFIG: &[u8] = bundled!("config.json");
     pub const GENERATION_CONFIG: &[u8] = bundled!("generation_config.json");
 
+    const TOKENIZER: &[u8] = bundled!("tokenizer.json.zst");
+    const WEIGHTS: &[u8] = bundled!("model.safetensors.zst");
+
+    /// All of the model, as it is bundled: what tells it from an older or a newer one.
+    pub fn demo_files() -> Vec<&'static [u8]> {
+        vec![CONFIG, GENERATION_CONFIG, TOKENIZER, WEIGHTS]
+    }
+
     pub fn tokenizer() -> Result<Vec<u8>, WhisperError> {
-        unpack(bundled!("tokenizer.json.zst"))
+        unpack(TOKENIZER)
     }
 
     pub fn weights() -> Result<Vec<u8>, WhisperError> {
-        unpack(bundled!("model.safetensors.zst"))
+        unpack(WEIGHTS)
     }
 
     fn unpack(packed: &[u8]) -> Result<Vec<u8>, WhisperError> {
@@ -50,6 +58,10 @@ mod bundled {
     pub const CONFIG: &[u8] = &[];
     pub const GENERATION_CONFIG: &[u8] = &[];
 
+    pub fn demo_files() -> Vec<&'static [u8]> {
+        Vec::new()
+    }
+
     pub fn tokenizer() -> Result<Vec<u8>, WhisperError> {
         Err(WhisperError::NoDemoModel)
     }
@@ -59,4 +71,4 @@ mod bundled {
     }
 }
 
-pub use bundled::{CONFIG, GENERATION_CONFIG, tokenizer, weights};
+pub use bundled::{CONFIG, GENERATION_CONFIG, demo_files, tokenizer, weights};

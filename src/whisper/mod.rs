@@ -29,6 +29,7 @@ pub use cif::WordEnds;
 pub use config::{AlignmentHead, WhisperConfig};
 pub use decoding::{AlignmentRows, Decoder, Step, Turn, Watched};
 pub use demo::DEMO_MODEL_NAME;
+pub(crate) use demo::demo_files;
 pub use encoding::{Encoded, Encoding, Window};
 pub use error::WhisperError;
 pub use languages::Language;

@@ -31,6 +31,7 @@ pub fn settings(pace: Pace, language: &str) -> SessionSettings {
         vad: None,
         barge_in: Default::default(),
         max_streams: 0,
+        dump: None,
     }
 }
 

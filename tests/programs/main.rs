@@ -11,6 +11,7 @@ mod legs;
 mod messages;
 mod muxing;
 mod raw;
+mod replay;
 mod rtp;
 mod runner;
 mod subtitles;
