@@ -87,7 +87,7 @@ impl Ended {
     }
 }
 
-/// A program that runs. Killed when dropped.
+/// A program that runs.
 pub struct Running {
     child: Child,
     started: Instant,
@@ -104,6 +104,12 @@ impl Running {
     /// Its standard input, for the test to write to.
     pub fn stdin(&mut self) -> std::process::ChildStdin {
         self.child.stdin.take().unwrap()
+    }
+
+    /// Ends it without a chance to tidy up, as a crash does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for its end; kills it and fails the test when that takes more than [`PATIENCE`].
