@@ -303,6 +303,7 @@ fn short(event: &Event) -> String {
             "degraded {} chunk={:?} shortened={}",
             to.level, to.chunk, to.shortened
         ),
+        Event::NotRecorded(error) => format!("not recorded: {error}"),
         Event::Failed(error) => format!("failed {error}"),
     }
 }
