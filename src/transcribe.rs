@@ -18,7 +18,7 @@ use gst::prelude::*;
 use crate::engine::{EngineError, Event, ModelKey, Pace, Session, SessionSettings, Stopped};
 use crate::policy::{Detected, PolicySettings, Word};
 use crate::speech::{BargeInSettings, VadSettings};
-use crate::whisper::{Backend, ModelSource};
+use crate::whisper::{AlignmentHead, Backend, ModelSource};
 
 /// How a recording is transcribed. By default as the element does it: the bundled demo model (if it is compiled in), f32
 /// on the CPU, the language detected, a pass every half second of audio, only where somebody speaks.
@@ -27,6 +27,8 @@ pub struct Options {
     pub model: ModelSource,
     pub backend: Backend,
     pub policy: PolicySettings,
+    /// Cross-attention heads that follow the audio; `None`: the model's own.
+    pub alignment_heads: Option<Vec<AlignmentHead>>,
     /// `None`: speech is told from everything else by its energy alone.
     pub vad: Option<VadSettings>,
 }
@@ -37,6 +39,7 @@ impl Default for Options {
             model: ModelSource::Demo,
             backend: Backend::default(),
             policy: PolicySettings::default(),
+            alignment_heads: None,
             vad: Some(VadSettings::default()),
         }
     }
@@ -124,7 +127,7 @@ impl Recording {
                 backend: options.backend,
             },
             policy: options.policy.clone(),
-            alignment_heads: None,
+            alignment_heads: options.alignment_heads.clone(),
             cif_model: None,
             pace: Pace::Exact,
             vad: options.vad,

@@ -98,11 +98,25 @@ fn a_path_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn a_single_file_is_told_what_is_read() {
+fn a_file_of_no_known_kind_is_told_what_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("tiny.pt");
-    std::fs::write(&file, b"PK").unwrap();
-    refused(&file, &["tiny.pt", "is a file", "config.json"]);
+    for (bytes, hint) in [
+        (&b"PK"[..], "kind"),
+        (b"", "empty"),
+        (b"<!DOCTYPE html><html>", "page of the web"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "git lfs pull",
+        ),
+        (b"tjgg\x01\x00\x00\x00", "kind"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        refused(
+            &file,
+            &["tiny.pt", hint, ".safetensors", ".pt", "ggml", ".gguf"],
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::encoding::Encoded;
-use super::{WhisperConfig, WhisperError};
+use super::{StateTensor, WhisperConfig, WhisperError, read_state_dict};
 
 /// The layer.
 #[derive(Debug)]
@@ -56,19 +56,4 @@ impl WordEnds {
         };
         Ok(frames.map(weight).collect())
     }
-}
-
-// Until the reader of checkpoints is there.
-struct StateTensor {
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
-
-fn read_state_dict(
-    path: &Path,
-) -> Result<std::collections::BTreeMap<String, StateTensor>, WhisperError> {
-    Err(WhisperError::BadWordEnds {
-        path: path.to_owned(),
-        reason: "checkpoints are not read yet".to_owned(),
-    })
 }

@@ -1,11 +1,12 @@
 //! Shapes and token facts of a Whisper model, read from its JSON files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::alignment::{self, AlignmentSource};
+use super::weights::Dims;
 use super::{HOP, SAMPLE_RATE, WINDOW_FRAMES, WhisperError};
 
 /// Vocabulary of the English-only models, all others are multilingual.
@@ -34,7 +35,8 @@ pub struct WhisperConfig {
     pub trained_positions: usize,
     /// The model's own heads (`generation_config.json`), else a table by shape, else the last half of the layers.
     pub alignment_heads: Vec<AlignmentHead>,
-    /// Non-speech tokens (`generation_config.json: suppress_tokens`); empty when the model names none.
+    /// Non-speech tokens (`generation_config.json: suppress_tokens`), openai/whisper's for weights that come without a
+    /// configuration; empty when the model's names none.
     pub suppress_tokens: Vec<u32>,
     pub multilingual: bool,
 }
@@ -51,7 +53,7 @@ pub struct ModelConfig {
 }
 
 /// The part of `config.json` that counts here.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct ConfigFile {
     model_type: Option<String>,
     activation_function: Option<String>,
@@ -124,6 +126,33 @@ impl ModelConfig {
                 path: config.path.clone(),
                 reason,
             })
+    }
+
+    /// The configuration of weights that come without one: what their shapes say, and Whisper's constants.
+    /// `suppress_tokens` stays empty.
+    ///
+    /// # Errors
+    /// Shapes that no Whisper model has.
+    pub fn derived(dims: &Dims, path: &Path) -> Result<ModelConfig, WhisperError> {
+        let file = ConfigFile {
+            num_mel_bins: Some(dims.mel_bins),
+            d_model: Some(dims.d_model),
+            encoder_layers: Some(dims.encoder_layers),
+            encoder_attention_heads: Some(dims.encoder_heads),
+            encoder_ffn_dim: Some(dims.encoder_ffn),
+            decoder_layers: Some(dims.decoder_layers),
+            decoder_attention_heads: Some(dims.decoder_heads),
+            decoder_ffn_dim: Some(dims.decoder_ffn),
+            max_source_positions: Some(dims.audio_positions),
+            max_target_positions: Some(dims.text_positions),
+            vocab_size: Some(dims.vocab_size),
+            ..Default::default()
+        };
+        let checked = file.check(Default::default(), Default::default());
+        checked.map_err(|reason| WhisperError::NoWhisperShape {
+            path: path.to_owned(),
+            reason,
+        })
     }
 }
 

@@ -10,15 +10,15 @@ pub enum WhisperError {
     #[error("the pass was cancelled")]
     Cancelled,
     #[error(
-        "the model path {0:?} does not exist; give a directory that holds a Hugging Face Whisper model"
+        "the model path {0:?} does not exist; give the directory of a Hugging Face Whisper model, or a file of weights \
+         (.safetensors, .pt, ggml .bin, .gguf)"
     )]
     NoSuchPath(PathBuf),
     #[error(
-        "the model path {0:?} is a file, but only Hugging Face model directories are read \
-         (config.json, tokenizer.json, model.safetensors); give the directory, or convert the file \
-         (.pt, .bin, .gguf and the like) to that layout first"
+        "the model file {path:?} is not of a kind that is read{hint}; give a Hugging Face model directory, or one file: .safetensors, \
+         OpenAI's .pt, whisper.cpp's ggml .bin, or .gguf with the tensors of a Hugging Face model"
     )]
-    NotADirectory(PathBuf),
+    UnknownFormat { path: PathBuf, hint: &'static str },
     #[error(
         "the model directory {dir:?} has no {file}; download the complete Hugging Face repository of the model"
     )]
@@ -39,6 +39,20 @@ pub enum WhisperError {
         "the weights in {path:?} lack the tensor {name}; download the model again, or give one in the Hugging Face layout"
     )]
     MissingTensor { path: PathBuf, name: String },
+    #[error("the weights in {path:?} are not read: {reason}")]
+    UnreadWeights { path: PathBuf, reason: String },
+    #[error(
+        "the weights in {path:?} are refused: they name {what}, which weights do not need and which could run a program in other \
+         readers; use a file from a source that you trust"
+    )]
+    ForbiddenWeights { path: PathBuf, what: String },
+    #[error("the tensors in {path:?} make no Whisper model: {reason}; give the weights of one")]
+    NoWhisperShape { path: PathBuf, reason: String },
+    #[error(
+        "the model {path:?} has a vocabulary of {vocab_size} tokens, which is none of OpenAI's (51864, 51865, 51866), and no tokenizer.json; \
+         give it as a Hugging Face directory with its own tokenizer.json"
+    )]
+    NoTokenizer { path: PathBuf, vocab_size: usize },
     #[error(
         "the tensor {name} has the shape {found:?}, but config.json asks for {expected:?}; \
          config.json and weights must come from the same model"
@@ -49,7 +63,8 @@ pub enum WhisperError {
         found: Vec<usize>,
     },
     #[error(
-        "the tensor {name} is stored as {found}, but only F32, F16 and BF16 are read; convert the model to one of them"
+        "the tensor {name} is stored as {found}, but only F32, F16, BF16, F64 and ggml's blocks (Q4_0 to Q8_0, Q2K to Q6K) are read; \
+         convert the model to one of them"
     )]
     WrongType { name: String, found: String },
     #[error("the tokenizer {path:?} cannot be used: {reason}; use the model's own tokenizer.json")]
@@ -67,8 +82,8 @@ pub enum WhisperError {
         "the demo model is not part of this build; set a model directory, or build with the feature `demo-model`"
     )]
     NoDemoModel,
-    #[error("the bundled demo model cannot be unpacked: {0}; build the plugin again")]
-    BadDemoModel(String),
+    #[error("what is bundled into the plugin cannot be unpacked: {0}; build the plugin again")]
+    BadBundle(String),
     #[error(
         "the alignment heads {text:?} cannot be used: {reason}; write layer:head pairs separated by commas, like 2:2,3:0"
     )]

@@ -12,7 +12,7 @@ use super::encoder::Encoder;
 use super::graph::Graph;
 use super::kernels::Format;
 use super::model::{Kernels, Network};
-use super::weights::{self, Shard, Weights};
+use super::weights::{self, Checkpoint, Container, Shard, Weights};
 use super::{
     Arithmetic, Backend, Cancel, DEMO_MODEL_NAME, Device, ModelSource, Tokenizer, WhisperError,
 };
@@ -21,13 +21,17 @@ use super::{
 const SMALL_FILES: f32 = 10.0;
 const WEIGHTS: f32 = 80.0;
 
-/// The files of one model.
-struct Files {
-    config: File,
+/// What a model is made of.
+struct Parts {
+    /// As it was given.
+    path: PathBuf,
+    /// Without one it is derived from the weights.
+    config: Option<File>,
     generation: Option<File>,
     preprocessor: Option<File>,
-    tokenizer: File,
-    shards: Vec<Shard>,
+    /// Without one it is the bundled one of the vocabulary's size.
+    tokenizer: Option<File>,
+    checkpoint: Checkpoint,
 }
 
 pub struct Loaded {
@@ -85,14 +89,16 @@ pub fn load(
 ) -> Result<Loaded, WhisperError> {
     progress(0);
     cancel.check()?;
-    let files = match source {
+    let parts = match source {
         ModelSource::Demo => bundled()?,
-        ModelSource::Path(path) => directory(path)?,
+        ModelSource::Path(path) => local(path)?,
     };
     cancel.check()?;
-    let (generation, preprocessor) = (files.generation.as_ref(), files.preprocessor.as_ref());
-    let mut config = ModelConfig::read(&files.config, generation, preprocessor)?;
-    let tokenizer = read_tokenizer(&files.tokenizer, &config)?;
+    let mut config = parts.config()?;
+    let tokenizer = parts.tokenizer(&config)?;
+    if parts.config.is_none() {
+        config.shape.suppress_tokens = tokenizer.non_speech();
+    }
     progress(SMALL_FILES as u8);
 
     let mut on_weights = |part: f32| progress((SMALL_FILES + WEIGHTS * part) as u8);
@@ -100,7 +106,7 @@ pub fn load(
         Runner::Kernels(format) => format,
         Runner::Graph(..) => Format::Single,
     };
-    let mut weights = Weights::new(&files.shards, format, cancel, &mut on_weights)?;
+    let mut weights = Weights::new(&parts.checkpoint, format, cancel, &mut on_weights);
     let network = match target.runner {
         Runner::Kernels(_) => Network::Kernels(Box::new(Kernels {
             encoder: Encoder::load(&mut weights, &config)?,
@@ -141,21 +147,80 @@ fn trained_positions(positions: &Tensor) -> Result<usize, WhisperError> {
         .map_or(0, |last| last + 1))
 }
 
-fn directory(dir: &Path) -> Result<Files, WhisperError> {
-    if !dir.exists() {
-        return Err(WhisperError::NoSuchPath(dir.to_owned()));
+impl Parts {
+    fn config(&self) -> Result<ModelConfig, WhisperError> {
+        match &self.config {
+            Some(file) => {
+                ModelConfig::read(file, self.generation.as_ref(), self.preprocessor.as_ref())
+            }
+            None => ModelConfig::derived(&self.checkpoint.dims()?, &self.checkpoint.path()),
+        }
     }
-    if !dir.is_dir() {
-        return Err(WhisperError::NotADirectory(dir.to_owned()));
+
+    fn tokenizer(&self, config: &ModelConfig) -> Result<Tokenizer, WhisperError> {
+        if let Some(file) = &self.tokenizer {
+            return read_tokenizer(file, config);
+        }
+        let vocab_size = config.shape.vocab_size;
+        let bundled = Tokenizer::bundled(vocab_size)?;
+        bundled.ok_or_else(|| WhisperError::NoTokenizer {
+            path: self.path.clone(),
+            vocab_size,
+        })
     }
-    let config = required(dir, "config.json")?;
-    let tokenizer = required(dir, "tokenizer.json")?;
-    Ok(Files {
-        config,
+}
+
+/// A directory, or a file of any format.
+fn local(path: &Path) -> Result<Parts, WhisperError> {
+    if !path.exists() {
+        return Err(WhisperError::NoSuchPath(path.to_owned()));
+    }
+    if path.is_dir() {
+        directory(path)
+    } else {
+        single(path)
+    }
+}
+
+fn directory(dir: &Path) -> Result<Parts, WhisperError> {
+    Ok(Parts {
+        path: dir.to_owned(),
+        config: Some(required(dir, "config.json")?),
         generation: optional(dir, "generation_config.json")?,
         preprocessor: optional(dir, "preprocessor_config.json")?,
-        tokenizer,
-        shards: weights::open(dir)?,
+        tokenizer: optional(dir, "tokenizer.json")?,
+        checkpoint: Checkpoint::open(weights::directory(dir)?)?,
+    })
+}
+
+/// One file. Formats that carry tensors alone may have Hugging Face's small files beside them; the others say all of
+/// themselves, and what lies beside them is some other model's.
+fn single(path: &Path) -> Result<Parts, WhisperError> {
+    let shard = Shard::map(path.to_owned())?;
+    let container = Container::of(shard.bytes(), path)?;
+    let beside = match container {
+        Container::Safetensors | Container::Gguf => path.parent(),
+        Container::Torch | Container::Ggml => None,
+    };
+    let beside = |name: &str| match beside {
+        Some(dir) => optional(dir, name),
+        None => Ok(None),
+    };
+    let config = beside("config.json")?;
+    let (generation, preprocessor) = match config {
+        Some(_) => (
+            beside("generation_config.json")?,
+            beside("preprocessor_config.json")?,
+        ),
+        None => (None, None),
+    };
+    Ok(Parts {
+        path: path.to_owned(),
+        config,
+        generation,
+        preprocessor,
+        tokenizer: beside("tokenizer.json")?,
+        checkpoint: Checkpoint::open(vec![shard])?,
     })
 }
 
@@ -178,22 +243,20 @@ fn optional(dir: &Path, name: &str) -> Result<Option<File>, WhisperError> {
     }
 }
 
-fn bundled() -> Result<Files, WhisperError> {
+fn bundled() -> Result<Parts, WhisperError> {
     let dir = Path::new(DEMO_MODEL_NAME);
-    let file = |name: &str, bytes: Vec<u8>| File {
+    let file = |name: &str, bytes: &[u8]| File {
         path: dir.join(name),
-        bytes,
+        bytes: bytes.to_vec(),
     };
     let weights = Shard::in_memory(dir.join("model.safetensors"), demo::weights()?);
-    Ok(Files {
-        config: file("config.json", demo::CONFIG.to_vec()),
-        generation: Some(file(
-            "generation_config.json",
-            demo::GENERATION_CONFIG.to_vec(),
-        )),
+    Ok(Parts {
+        path: dir.to_owned(),
+        config: Some(file("config.json", demo::CONFIG)),
+        generation: Some(file("generation_config.json", demo::GENERATION_CONFIG)),
         preprocessor: None,
-        tokenizer: file("tokenizer.json", demo::tokenizer()?),
-        shards: vec![weights],
+        tokenizer: None,
+        checkpoint: Checkpoint::open(vec![weights])?,
     })
 }
 

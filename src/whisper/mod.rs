@@ -21,6 +21,7 @@ pub mod mel;
 pub mod model;
 mod ops;
 pub mod tokenizer;
+mod unpack;
 mod weights;
 
 pub use alignment::AlignmentSource;
@@ -36,6 +37,7 @@ pub use languages::Language;
 pub use mel::{LogMel, MelFilters};
 pub use model::{Arithmetic, Backend, Device, ModelSource, Precision, Whisper};
 pub use tokenizer::{Specials, Tokenizer, WordTokens};
+pub use weights::{StateTensor, read_state_dict};
 
 use candle_transformers::models::whisper as facts;
 

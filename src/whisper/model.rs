@@ -22,7 +22,7 @@ use super::{
 pub enum ModelSource {
     /// whisper-nano, bundled into the plugin (feature `demo-model`).
     Demo,
-    /// A Hugging Face Whisper directory.
+    /// A Hugging Face Whisper directory, or one file of weights: safetensors, `.pt`, ggml or GGUF.
     Path(PathBuf),
 }
 

@@ -8,13 +8,17 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use super::WhisperError;
 use super::languages::LANGUAGES;
 
+mod bundled;
 mod file;
+mod quiet;
 mod words;
 
 /// Timestamp tokens of every model: 0.00 to 30.00 s in steps of 20 ms.
 const TIMESTAMPS: usize = 1501;
 /// The id of `<|endoftext|>` in the vocabulary of the English-only models (GPT-2's own).
 const ENGLISH_EOT: u32 = 50256;
+/// Tokens of the multilingual vocabulary before `large-v3`.
+const MULTILINGUAL: usize = 51865;
 
 /// The ids of the tokens that steer the network.
 #[derive(Clone, Debug)]
@@ -61,14 +65,26 @@ impl Tokenizer {
     /// Special tokens are found by name, so both multilingual vocabularies (51865 and 51866 tokens) and
     /// the English one are taken as they are. Files without timestamp tokens get them.
     pub fn from_json(json: &[u8], path: &Path) -> Result<Tokenizer, WhisperError> {
-        let bad = |reason: String| WhisperError::BadTokenizer {
-            path: path.to_owned(),
-            reason,
-        };
         let file = file::parse(json).map_err(|e| WhisperError::BadJson {
             path: path.to_owned(),
             reason: e.to_string(),
         })?;
+        Tokenizer::new(file, path)
+    }
+
+    /// OpenAI's own tokenizer of the vocabularies with 51864 (English), 51865 and 51866 tokens, which is bundled;
+    /// `None` for any other.
+    pub fn bundled(vocab_size: usize) -> Result<Option<Tokenizer>, WhisperError> {
+        let file = bundled::file(vocab_size)?;
+        let tokenizer = file.map(|file| Tokenizer::new(file, Path::new("the bundled vocabulary")));
+        tokenizer.transpose()
+    }
+
+    fn new(file: file::TokenizerFile, path: &Path) -> Result<Tokenizer, WhisperError> {
+        let bad = |reason: String| WhisperError::BadTokenizer {
+            path: path.to_owned(),
+            reason,
+        };
         let id = |name: &str| {
             let id = file.id(name);
             id.ok_or_else(|| bad(format!("it has no token {name}")))
@@ -113,10 +129,16 @@ impl Tokenizer {
         })
     }
 
-    /// The demo model's tokenizer (feature `demo-model`), without its weights.
+    /// The demo model's tokenizer, which is the multilingual one.
     pub fn demo() -> Result<Tokenizer, WhisperError> {
-        let path = Path::new(super::DEMO_MODEL_NAME).join("tokenizer.json");
-        Tokenizer::from_json(&super::demo::tokenizer()?, &path)
+        let tokenizer = Tokenizer::bundled(MULTILINGUAL)?;
+        tokenizer.ok_or_else(|| WhisperError::BadBundle("it has no vocabulary".to_owned()))
+    }
+
+    /// Tokens of what is not speech (music, brackets) and those that steer the network, in order: those that
+    /// openai/whisper suppresses by default.
+    pub fn non_speech(&self) -> Vec<u32> {
+        quiet::suppressed(self)
     }
 
     pub fn specials(&self) -> &Specials {

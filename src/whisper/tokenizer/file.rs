@@ -72,6 +72,12 @@ pub fn byte_level(name: &str) -> Vec<u8> {
     bytes
 }
 
+/// The code points that stand for the 256 bytes, in the order of their tokens: the printable ones first.
+pub fn alphabet() -> impl Iterator<Item = char> {
+    let printable = (0x21..=0x7e).chain(0xa1..=0xac).chain(0xae..=0xff);
+    printable.chain(0x100..=0x143).filter_map(char::from_u32)
+}
+
 fn byte_of(c: char) -> Option<u8> {
     let code = u32::from(c);
     match code {
@@ -96,6 +102,9 @@ mod tests {
             .collect();
         bytes.sort_unstable();
         assert_eq!(bytes, (0..=255).collect::<Vec<u8>>());
+        let mut listed: Vec<u8> = alphabet().filter_map(byte_of).collect();
+        listed.sort_unstable();
+        assert_eq!(listed, bytes);
         assert_eq!(byte_level("Ġcafé"), b" caf\xe9");
         assert_eq!(byte_level("Ċ"), b"\n");
     }
