@@ -7,7 +7,9 @@ mod scripted;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gstwhisperstream::policy::{AlignAtt, Ask, Compat, Outcome, Pass, PolicySettings, Stop};
+use gstwhisperstream::policy::{
+    AlignAtt, Ask, Compat, Outcome, Pass, Policy, PolicySettings, Stop,
+};
 use gstwhisperstream::whisper::{AlignmentRows, MelFilters, Step, Tokenizer};
 use scripted::{VOCAB, config, speech};
 

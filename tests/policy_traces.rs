@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use gstwhisperstream::engine::pass;
-use gstwhisperstream::policy::{AlignAtt, Compat, PolicySettings, Referee, Release, Task};
+use gstwhisperstream::policy::{AlignAtt, Compat, Policy, PolicySettings, Referee, Release, Task};
 use gstwhisperstream::whisper::{Backend, Cancel, ModelSource, Whisper};
 use serde_json::Value;
 

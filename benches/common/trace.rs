@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gstwhisperstream::policy::{AlignAtt, Ask, AudioCtx, Compat, Pass, PolicySettings};
+use gstwhisperstream::policy::{AlignAtt, Ask, AudioCtx, Compat, Pass, Policy, PolicySettings};
 use gstwhisperstream::whisper::{Cancel, Decoder, Whisper};
 
 use super::score::Said;

@@ -17,7 +17,9 @@ use common::model;
 use common::precision::Precision;
 use common::score::{Said, Score, True};
 use gstwhisperstream::engine::pass;
-use gstwhisperstream::policy::{AlignAtt, AudioCtx, Compat, Guards, Outcome, PolicySettings};
+use gstwhisperstream::policy::{
+    AlignAtt, AudioCtx, Compat, Guards, Outcome, Policy, PolicySettings,
+};
 use gstwhisperstream::whisper::{Cancel, ModelSource, Whisper};
 
 #[derive(Parser)]

@@ -7,7 +7,7 @@ use super::dump::{self, DumpError, DumpSettings, Recorder};
 use super::models::{self, Lease, Model, Request};
 use super::scheduler::{Due, Effort, Strain};
 use super::{EngineError, ModelKey, Pace};
-use crate::policy::{AlignAtt, Outcome, PolicySettings, Samples, SettingsError};
+use crate::policy::{AlignAtt, Outcome, Policy, PolicySettings, Samples, SettingsError};
 use crate::speech::Boundary;
 use crate::whisper::{AlignmentHead, Cancel, Watched, WhisperConfig, WordEnds};
 

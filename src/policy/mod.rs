@@ -1,7 +1,7 @@
 //! What may be said when: AlignAtt (docs/policy.md). Pure state machines: no threads, no candle, no I/O.
 //!
-//! A stream's [`AlignAtt`] takes chunks of audio and hands out a [`Pass`] for each; the pass asks for rows of
-//! logits and attention ([`Ask`]) until it is done, and [`AlignAtt::commit`] turns it into an [`Outcome`].
+//! A stream's [`Policy`] takes chunks of audio and hands out a [`Pass`] for each; the pass asks for rows of
+//! logits and attention ([`Ask`]) until it is done, and [`Policy::commit`] turns it into an [`Outcome`].
 //! Whoever owns the network (the engine, a test) answers the asks. A pass that is dropped has never been.
 
 mod alignatt;
@@ -11,10 +11,13 @@ mod beam;
 mod context;
 mod guards;
 mod logits;
+mod partials;
 mod pass;
 mod report;
 mod settings;
 mod shared;
+mod stream;
+mod utterance;
 mod word_end;
 mod words;
 
@@ -23,9 +26,41 @@ pub use pass::{Ask, Pass, Referee, Stop};
 pub use report::{Chosen, Report};
 pub use settings::{AudioCtx, Compat, Gate, LanguageChoice, PolicySettings, SettingsError, Task};
 
+use crate::speech::Boundary;
 pub use crate::speech::Samples;
 
 use serde::Serialize;
+
+/// One stream under a policy: audio in, passes out, words back.
+pub trait Policy: Send {
+    /// Appends a chunk (samples in -1..1) and scrolls what no longer fits. One call a chunk: passes follow chunk edges.
+    fn insert(&mut self, chunk: &[f32]);
+
+    /// What the voice detector heard ([`Gate::Voice`]): the start of speech, told before the chunk in which it became
+    /// certain, or its end, told behind that chunk: then the next pass is the utterance's last.
+    fn speech(&mut self, boundary: &Boundary);
+
+    /// Starts a pass over all audio held, or says why there is none (nothing there, too short, nothing to hear):
+    /// then the outcome stands in its place. `is_last`: the stream (or what precedes a flush or a hole) ends here.
+    #[allow(clippy::result_large_err)]
+    fn begin(&mut self, is_last: bool) -> Result<Pass, Outcome>;
+
+    /// Takes over what a finished pass decided. After a last pass the stream is fresh, at the position it had reached.
+    fn commit(&mut self, pass: Pass) -> Outcome;
+
+    /// Takes over settings that may change while playing (language, task, prompts, interim): from the next utterance on,
+    /// `interim` and `audio_ctx` at once.
+    fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError>;
+
+    /// The machine cannot keep up, or can again: what [`AudioCtx::Overload`] is for.
+    fn shorten(&mut self, shorten: bool);
+
+    /// Forgets audio, tokens and context, and goes on at stream position `position` (after a flush, a hole).
+    fn reset(&mut self, position: Samples);
+
+    /// Memory held between two passes, in what can grow: audio, log-mel, tokens, text.
+    fn bytes(&self) -> usize;
+}
 
 /// A committed word, whole (under `compat=simulstreaming`: a fragment as the reference emits it).
 #[derive(Clone, Debug, PartialEq)]

@@ -51,7 +51,7 @@ pub enum Ask {
     Encode,
     /// Take a new decoder on the same window; then ask for [`Pass::first`].
     Again,
-    /// Nothing more: give the pass to [`super::AlignAtt::commit`].
+    /// Nothing more: give the pass to [`super::Policy::commit`].
     Done,
 }
 

@@ -38,7 +38,7 @@ pub enum AudioCtx {
     Exact,
     /// The audio held and a margin; all of it, once more, where that led the network astray.
     Auto,
-    /// All of it; as `Auto` while the stream is told to be brief ([`super::AlignAtt::shorten`]).
+    /// All of it; as `Auto` while the stream is told to be brief ([`super::Policy::shorten`]).
     Overload,
 }
 
@@ -49,7 +49,7 @@ pub enum Gate {
     /// Energy over its own floor.
     #[default]
     Energy,
-    /// A voice detector, whose boundaries the policy is told ([`super::AlignAtt::speech`]).
+    /// A voice detector, whose boundaries the policy is told ([`super::Policy::speech`]).
     Voice,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use gstwhisperstream::policy::{AlignAtt, Ask, Outcome, Pass, PolicySettings};
+use gstwhisperstream::policy::{AlignAtt, Ask, Outcome, Pass, Policy, PolicySettings};
 use gstwhisperstream::whisper::{
     AlignmentHead, AlignmentRows, MelFilters, Step, Tokenizer, WhisperConfig,
 };

@@ -8,10 +8,10 @@ use crate::policy::{Outcome, Samples};
 impl AlignAtt {
     #[allow(clippy::result_large_err)]
     pub(super) fn begin_compat(&mut self, is_last: bool) -> Result<Pass, Outcome> {
-        if self.audio.len() == 0 || self.audio.len() < self.min_samples() {
+        if self.stream.audio.len() == 0 || self.stream.is_too_short() {
             let outcome = Outcome {
                 utterance_end: is_last,
-                quiet_until: self.audio.start(),
+                quiet_until: self.stream.audio.start(),
                 ..Outcome::default()
             };
             if is_last {
@@ -20,8 +20,8 @@ impl AlignAtt {
             return Err(outcome);
         }
         let language = LanguageState {
-            current: self.language,
-            detect: self.listen,
+            current: self.stream.language,
+            detect: self.stream.listen,
             may_lock: true,
             found: None,
         };
@@ -30,10 +30,10 @@ impl AlignAtt {
 
     pub(super) fn commit_compat(&mut self, pass: Pass) -> Outcome {
         if pass.language.found.is_some() {
-            self.listen = false;
+            self.stream.listen = false;
             self.committed.clear();
         }
-        let tokens = self.kept(&pass, |pass, d| {
+        let tokens = self.stream.kept(&pass, |pass, d| {
             let at = pass.position(d.frame as f32);
             TimedToken {
                 id: d.id,
@@ -44,19 +44,27 @@ impl AlignAtt {
             }
         });
         let steps: Vec<Samples> = pass.frames().map(|f| pass.position(f as f32)).collect();
-        let end = pass.is_last.then_some(self.audio.end());
-        let release =
-            self.fragments
-                .take(&tokens, &steps, end, &self.shared.tokenizer, self.language);
+        let end = pass.is_last.then_some(self.stream.audio.end());
+        let release = self.fragments.take(
+            &tokens,
+            &steps,
+            end,
+            &self.stream.shared.tokenizer,
+            self.stream.language,
+        );
         self.committed.push(tokens);
         if let Some(release) = &release {
-            self.told_until = release.end;
+            self.stream.utterance.told_until = release.end;
         }
         let outcome = Outcome {
             release,
             utterance_end: pass.is_last,
             language: pass.language.found.map(Into::into),
-            quiet_until: self.told_until.max(self.audio.start()),
+            quiet_until: self
+                .stream
+                .utterance
+                .told_until
+                .max(self.stream.audio.start()),
             guards: pass.guards,
             partial: Vec::new(),
         };
@@ -68,7 +76,8 @@ impl AlignAtt {
 
     /// After the reference's `finish`: everything but the position is as at the start.
     pub(super) fn finish_stream(&mut self) {
-        self.audio.reset(self.audio.end());
-        self.refresh_all();
+        self.stream.audio.reset(self.stream.audio.end());
+        self.stream.refresh();
+        self.refresh_own();
     }
 }
