@@ -1,6 +1,6 @@
 //! Word errors, word times, lag and invented words of the demo model, beside the reference's figures.
 //!
-//!     cargo bench --bench quality [-- [--precision P] [--auto-ctx] [--beams N] [--temperature T] [--compat] [--chunk MS] [--folder DIR] [--traces DIR] [--words]]
+//!     cargo bench --bench quality [-- [--precision P] [--auto-ctx] [--beams N] [--temperature T] [--compat] [--agreement] [--chunk MS] [--folder DIR] [--traces DIR] [--words]]
 //!
 //! `--folder` scores other recordings: NAME.wav (16 kHz mono S16) beside NAME.json with the true `words`.
 //! `--traces` writes what was released, a JSON-lines file a recording. `--words` prints the words of every recording.
@@ -17,9 +17,7 @@ use common::model;
 use common::precision::Precision;
 use common::score::{Said, Score, True};
 use gstwhisperstream::engine::pass;
-use gstwhisperstream::policy::{
-    AlignAtt, AudioCtx, Compat, Guards, Outcome, Policy, PolicySettings,
-};
+use gstwhisperstream::policy::{self, AudioCtx, Compat, Guards, Outcome, PolicySettings, Rule};
 use gstwhisperstream::whisper::{Cancel, ModelSource, Whisper};
 
 #[derive(Parser)]
@@ -27,6 +25,9 @@ struct Options {
     /// Score the reference's decisions instead of ours.
     #[arg(long)]
     compat: bool,
+    /// Decide by LocalAgreement.
+    #[arg(long)]
+    agreement: bool,
     /// Audio between two passes, in milliseconds.
     #[arg(long, default_value_t = 500)]
     chunk: u32,
@@ -205,6 +206,10 @@ fn transcribe(
     work: &mut Work,
 ) -> Vec<Said> {
     let settings = PolicySettings {
+        rule: match options.agreement {
+            true => Rule::LocalAgreement,
+            false => Rule::AlignAtt,
+        },
         language: language.into(),
         min_chunk_ms: options.chunk,
         max_context_tokens: options.context,
@@ -227,7 +232,7 @@ fn transcribe(
         Arc::clone(model.mel_filters()),
     );
     let mut stream =
-        AlignAtt::new(settings, model.config(), tokenizer, filters).expect("settings are right");
+        policy::open(settings, model.config(), tokenizer, filters).expect("settings are right");
     let mut said = Vec::new();
     let mut heard = 0;
     let mut chunks = samples.chunks(chunk).peekable();

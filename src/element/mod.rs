@@ -73,6 +73,40 @@ pub enum Task {
     Translate,
 }
 
+/// How it is decided what may be said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamPolicy")]
+pub enum Policy {
+    #[default]
+    #[enum_value(
+        name = "AlignAtt: a word is told when its attention lies well before the end of the audio",
+        nick = "alignatt"
+    )]
+    AlignAtt,
+    #[enum_value(
+        name = "LocalAgreement: a word is told when two passes in a row have it; slower, later, needs no alignment heads that are true",
+        nick = "local-agreement"
+    )]
+    LocalAgreement,
+}
+
+/// Where LocalAgreement cuts a buffer that has grown too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamBufferTrimming")]
+pub enum BufferTrimming {
+    #[default]
+    #[enum_value(
+        name = "Segment: at the end of a sentence or where the speaker pauses",
+        nick = "segment"
+    )]
+    Segment,
+    #[enum_value(
+        name = "Sentence: at the end of a sentence, if there is one",
+        nick = "sentence"
+    )]
+    Sentence,
+}
+
 /// Whose decisions are reproduced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstWhisperStreamCompat")]

@@ -8,7 +8,7 @@ use gst::subclass::prelude::*;
 
 use super::imp::{CAT, WhisperStream, lock};
 use super::settings::{Settings, check_delay};
-use super::{AudioCtx, Compat, Pace, Precision, Task, Unit, Vad};
+use super::{AudioCtx, BufferTrimming, Compat, Pace, Policy, Precision, Task, Unit, Vad};
 
 static DEFAULTS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
@@ -62,6 +62,12 @@ pub fn all() -> Vec<glib::ParamSpec> {
             Playing,
         ),
         choice(
+            "policy",
+            "How it is decided what may be said; only alignatt goes with compat=simulstreaming",
+            d.rule,
+            Ready,
+        ),
+        choice(
             "compat",
             "Whose decisions are reproduced: whisperstream's own, or the reference implementation's, token for token",
             d.compat,
@@ -95,6 +101,18 @@ pub fn all() -> Vec<glib::ParamSpec> {
             "audio-max-len",
             "Longest audio that a pass hears, in milliseconds: more than min-chunk-size, at most 30000; live, also the longest backlog before audio is dropped",
             d.policy.audio_max_len_ms,
+            Ready,
+        ),
+        choice(
+            "buffer-trimming",
+            "Where policy=local-agreement cuts its buffer when it is longer than buffer-trimming-len; where there is no such place, at the last word told",
+            d.buffer_trimming,
+            Ready,
+        ),
+        number(
+            "buffer-trimming-len",
+            "Longest audio that policy=local-agreement hears before it cuts what it has told, in milliseconds: 0 to 30000, and never more than audio-max-len",
+            d.policy.buffer_trimming_ms,
             Ready,
         ),
         number(
@@ -423,12 +441,15 @@ impl WhisperStream {
             "precision" => s.precision.to_value(),
             "language" | "language-code" => p.language.to_value(),
             "task" => s.task.to_value(),
+            "policy" => s.rule.to_value(),
             "compat" => s.compat.to_value(),
             "pace" => s.pace.to_value(),
             "max-streams" => s.max_streams.to_value(),
             "min-chunk-size" => p.min_chunk_ms.to_value(),
             "audio-min-len" => p.audio_min_len_ms.to_value(),
             "audio-max-len" => p.audio_max_len_ms.to_value(),
+            "buffer-trimming" => s.buffer_trimming.to_value(),
+            "buffer-trimming-len" => p.buffer_trimming_ms.to_value(),
             "frame-threshold" => p.frame_threshold.to_value(),
             "rewind-threshold" => p.rewind_threshold.to_value(),
             "init-prompt" => p.init_prompt.to_value(),
@@ -489,12 +510,15 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         }
         "precision" => s.precision = get::<Precision>(value)?,
         "task" => s.task = get::<Task>(value)?,
+        "policy" => s.rule = get::<Policy>(value)?,
         "compat" => s.compat = get::<Compat>(value)?,
         "pace" => s.pace = get::<Pace>(value)?,
         "max-streams" => s.max_streams = get(value)?,
         "min-chunk-size" => p.min_chunk_ms = get(value)?,
         "audio-min-len" => p.audio_min_len_ms = get(value)?,
         "audio-max-len" => p.audio_max_len_ms = get(value)?,
+        "buffer-trimming" => s.buffer_trimming = get::<BufferTrimming>(value)?,
+        "buffer-trimming-len" => p.buffer_trimming_ms = get(value)?,
         "frame-threshold" => p.frame_threshold = get(value)?,
         "rewind-threshold" => p.rewind_threshold = get(value)?,
         "init-prompt" => p.init_prompt = get(value)?,

@@ -2,7 +2,7 @@
 
 use gst::ClockTime;
 
-use super::{AudioCtx, Compat, Pace, Precision, Task, Unit, Vad};
+use super::{AudioCtx, BufferTrimming, Compat, Pace, Policy, Precision, Task, Unit, Vad};
 use crate::engine::dump::DumpSettings;
 use crate::engine::{self, ModelKey, SessionSettings};
 use crate::policy::{self, PolicySettings, SettingsError};
@@ -19,6 +19,8 @@ pub struct Settings {
     pub device: String,
     pub precision: Precision,
     pub task: Task,
+    pub rule: Policy,
+    pub buffer_trimming: BufferTrimming,
     pub compat: Compat,
     pub audio_ctx: AudioCtx,
     pub pace: Pace,
@@ -35,7 +37,7 @@ pub struct Settings {
     pub leg: Option<String>,
     /// Where streams are recorded.
     pub dump_dir: Option<String>,
-    /// `task`, `compat` and `audio_ctx` in here are not used: the enums above are.
+    /// `rule`, `task`, `compat`, `buffer_trimming` and `audio_ctx` in here are not used: the enums above are.
     pub policy: PolicySettings,
 }
 
@@ -46,6 +48,8 @@ impl Default for Settings {
             device: "cpu".into(),
             precision: Precision::default(),
             task: Task::default(),
+            rule: Policy::default(),
+            buffer_trimming: BufferTrimming::default(),
             compat: Compat::default(),
             audio_ctx: AudioCtx::default(),
             pace: Pace::default(),
@@ -156,6 +160,14 @@ impl Settings {
             task: match self.task {
                 Task::Transcribe => policy::Task::Transcribe,
                 Task::Translate => policy::Task::Translate,
+            },
+            rule: match self.rule {
+                Policy::AlignAtt => policy::Rule::AlignAtt,
+                Policy::LocalAgreement => policy::Rule::LocalAgreement,
+            },
+            buffer_trimming: match self.buffer_trimming {
+                BufferTrimming::Segment => policy::BufferTrimming::Segment,
+                BufferTrimming::Sentence => policy::BufferTrimming::Sentence,
             },
             compat: match self.compat {
                 Compat::None => policy::Compat::None,

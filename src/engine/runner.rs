@@ -7,7 +7,7 @@ use super::dump::{self, DumpError, DumpSettings, Recorder};
 use super::models::{self, Lease, Model, Request};
 use super::scheduler::{Due, Effort, Strain};
 use super::{EngineError, ModelKey, Pace};
-use crate::policy::{AlignAtt, Outcome, Policy, PolicySettings, Samples, SettingsError};
+use crate::policy::{self, Outcome, Policy, PolicySettings, Samples, SettingsError};
 use crate::speech::Boundary;
 use crate::whisper::{AlignmentHead, Cancel, Watched, WhisperConfig, WordEnds};
 
@@ -27,7 +27,7 @@ pub(super) trait Source: Send + 'static {
     ) -> Result<Self::Runner, EngineError>;
 }
 
-/// A stream's passes, one at a time. A sibling of AlignAtt is another implementation; the worker sees no difference.
+/// A stream's passes, one at a time.
 pub(super) trait Runner {
     /// Appends a chunk, samples in -1..1.
     fn insert(&mut self, chunk: &[f32]);
@@ -65,7 +65,7 @@ pub(super) struct Heard {
     pub effort: Option<Effort>,
 }
 
-/// AlignAtt on Whisper.
+/// A policy on Whisper.
 pub(super) struct Network {
     pub key: ModelKey,
     pub heads: Option<Vec<AlignmentHead>>,
@@ -95,7 +95,7 @@ impl Source for Network {
             None => None,
         };
         let recorder = self.record(&model, &heads, &settings);
-        let policy = AlignAtt::new(
+        let policy = policy::open(
             settings,
             config,
             model.tokenizer().clone(),
@@ -152,7 +152,7 @@ fn check_heads(
 
 /// One stream: the policy's state and a share of the model.
 pub(super) struct Stream {
-    policy: AlignAtt,
+    policy: Box<dyn Policy>,
     watched: Arc<Watched>,
     model: Lease<Model>,
     recorder: Option<Recorder>,

@@ -29,6 +29,22 @@ impl Context {
         self.text.push_str(text);
     }
 
+    /// Keeps the last words of what may scroll, `most` characters of them at most.
+    pub fn keep_last(&mut self, most: usize) {
+        let rest = self.text.get(self.fixed..).unwrap_or_default();
+        let Some(surplus) = rest.chars().count().checked_sub(most).filter(|&n| n > 0) else {
+            return;
+        };
+        let from = rest
+            .char_indices()
+            .nth(surplus)
+            .map_or(rest.len(), |(at, _)| at);
+        // Whole words, in a language that has spaces.
+        let tail = rest.get(from..).unwrap_or_default();
+        let word = tail.find(char::is_whitespace).unwrap_or(0);
+        self.text.drain(self.fixed..self.fixed + from + word);
+    }
+
     /// Memory held.
     pub fn bytes(&self) -> usize {
         self.text.capacity()

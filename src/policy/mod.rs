@@ -1,4 +1,4 @@
-//! What may be said when: AlignAtt (docs/policy.md). Pure state machines: no threads, no candle, no I/O.
+//! What may be said when: AlignAtt and LocalAgreement (docs/policy.md). Pure state machines: no threads, no candle, no I/O.
 //!
 //! A stream's [`Policy`] takes chunks of audio and hands out a [`Pass`] for each; the pass asks for rows of
 //! logits and attention ([`Ask`]) until it is done, and [`Policy::commit`] turns it into an [`Outcome`].
@@ -10,6 +10,7 @@ mod audio;
 mod beam;
 mod context;
 mod guards;
+mod local_agreement;
 mod logits;
 mod partials;
 mod pass;
@@ -22,14 +23,21 @@ mod word_end;
 mod words;
 
 pub use alignatt::AlignAtt;
+pub use local_agreement::LocalAgreement;
 pub use pass::{Ask, Pass, Referee, Stop};
 pub use report::{Chosen, Report};
-pub use settings::{AudioCtx, Compat, Gate, LanguageChoice, PolicySettings, SettingsError, Task};
+pub use settings::{
+    AudioCtx, BufferTrimming, Compat, Gate, LanguageChoice, PolicySettings, Rule, SettingsError,
+    Task,
+};
+
+use std::sync::Arc;
+
+use serde::Serialize;
 
 use crate::speech::Boundary;
 pub use crate::speech::Samples;
-
-use serde::Serialize;
+use crate::whisper::{MelFilters, Tokenizer, WhisperConfig};
 
 /// One stream under a policy: audio in, passes out, words back.
 pub trait Policy: Send {
@@ -60,6 +68,22 @@ pub trait Policy: Send {
 
     /// Memory held between two passes, in what can grow: audio, log-mel, tokens, text.
     fn bytes(&self) -> usize;
+}
+
+/// A fresh stream under the policy that `settings` name. What depends on the model (a language other than English on an
+/// `.en` model, a prompt that does not fit) is checked here, beside [`PolicySettings::check`].
+pub fn open(
+    settings: PolicySettings,
+    config: &WhisperConfig,
+    tokenizer: Arc<Tokenizer>,
+    filters: Arc<MelFilters>,
+) -> Result<Box<dyn Policy>, SettingsError> {
+    Ok(match settings.rule {
+        Rule::AlignAtt => Box::new(AlignAtt::new(settings, config, tokenizer, filters)?),
+        Rule::LocalAgreement => {
+            Box::new(LocalAgreement::new(settings, config, tokenizer, filters)?)
+        }
+    })
 }
 
 /// A committed word, whole (under `compat=simulstreaming`: a fragment as the reference emits it).

@@ -456,7 +456,9 @@ impl Pass {
                 return self.finish(Stop::NoSpeech);
             }
         }
-        let also = match (first, compat || self.forced.is_empty()) {
+        // Whoever hears the same again and again may find nothing in it.
+        let must_speak = compat || (self.forced.is_empty() && shared.settings.attention_decides());
+        let also = match (first, must_speak) {
             (true, true) => shared.blank_and_end.as_slice(),
             (true, false) => shared.blank.as_slice(),
             (false, _) => &[],
@@ -476,7 +478,8 @@ impl Pass {
             return self.finish(Stop::EndOfText);
         }
         let rewind = shared.settings.rewind_threshold as i32;
-        if !self.is_last && self.last_frame - decoded.frame > rewind {
+        let decides = shared.settings.attention_decides();
+        if decides && !self.is_last && self.last_frame - decoded.frame > rewind {
             if before >= FIRST_SPECIAL {
                 self.last_frame = decoded.frame;
             } else {
@@ -503,6 +506,9 @@ impl Pass {
 
     /// A token that attends at this frame or behind it is not believed.
     fn belief_ends(&self) -> i32 {
+        if !self.shared.settings.attention_decides() {
+            return i32::MAX;
+        }
         self.content
             - match self.is_last {
                 true => LAST_THRESHOLD,
@@ -550,7 +556,7 @@ impl Pass {
         let looks = beam.attend(step, self.content.max(0) as usize, epsilon, settle);
         let belief = Belief {
             end: self.belief_ends(),
-            rewind: match self.is_last {
+            rewind: match self.is_last || !settings.attention_decides() {
                 true => i32::MAX,
                 false => settings.rewind_threshold as i32,
             },

@@ -7,6 +7,29 @@ use crate::whisper::Language;
 /// Most hypotheses at a time.
 const MOST_BEAMS: u32 = 16;
 
+/// How it is decided what may be said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// By where each token attends ([`super::AlignAtt`]).
+    #[default]
+    #[serde(rename = "alignatt")]
+    AlignAtt,
+    /// By what two passes in a row agree upon ([`super::LocalAgreement`]).
+    LocalAgreement,
+}
+
+/// Where [`Rule::LocalAgreement`] cuts a buffer that has grown too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BufferTrimming {
+    /// At the end of a segment: of a sentence, or where the speaker pauses.
+    #[default]
+    Segment,
+    /// At the end of a sentence, if there is one.
+    Sentence,
+}
+
 /// Whether the reference is reproduced decision for decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,6 +81,9 @@ pub enum Gate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PolicySettings {
+    /// How it is decided what may be said.
+    #[serde(rename = "policy")]
+    pub rule: Rule,
     pub compat: Compat,
     /// Language code, name or BCP-47 tag, or `auto`.
     pub language: String,
@@ -71,6 +97,10 @@ pub struct PolicySettings {
     /// The oldest audio scrolls out beyond this.
     #[serde(rename = "audio-max-len")]
     pub audio_max_len_ms: u32,
+    /// Where the buffer of [`Rule::LocalAgreement`] is cut when it is longer than that.
+    pub buffer_trimming: BufferTrimming,
+    #[serde(rename = "buffer-trimming-len")]
+    pub buffer_trimming_ms: u32,
     /// A token that attends closer than this many frames (20 ms) to the end of the audio is not yet believed.
     pub frame_threshold: u32,
     /// A jump of the attention back by more than this many frames discards the pass.
@@ -99,12 +129,15 @@ pub struct PolicySettings {
 impl Default for PolicySettings {
     fn default() -> Self {
         PolicySettings {
+            rule: Rule::AlignAtt,
             compat: Compat::None,
             language: "auto".into(),
             task: Task::Transcribe,
             min_chunk_ms: 500,
             audio_min_len_ms: 0,
             audio_max_len_ms: 30_000,
+            buffer_trimming: BufferTrimming::Segment,
+            buffer_trimming_ms: 15_000,
             frame_threshold: 25,
             rewind_threshold: 200,
             init_prompt: None,
@@ -171,6 +204,18 @@ pub enum SettingsError {
     )]
     InexactCompat,
     #[error(
+        "policy is local-agreement, but compat=simulstreaming reproduces the reference, which decides by AlignAtt; set policy to alignatt or compat to none"
+    )]
+    AgreementCompat,
+    #[error(
+        "beams is {0}, but policy=local-agreement follows one hypothesis a pass, and two passes must agree; set beams to 1 or policy to alignatt"
+    )]
+    AgreementBeams(u32),
+    #[error(
+        "buffer-trimming-len is {0} ms, but Whisper hears 30000 ms at most; set it to 30000 ms or less, the usual value is 15000"
+    )]
+    TrimmedTooLate(u32),
+    #[error(
         "static-init-prompt and keyterms have {tokens} tokens, but only {most} fit before the window; shorten them"
     )]
     PromptTooLong { tokens: usize, most: usize },
@@ -217,6 +262,15 @@ impl PolicySettings {
         if self.is_compat() && self.temperature > 0.0 {
             return Err(SettingsError::TemperatureCompat(self.temperature));
         }
+        if self.buffer_trimming_ms > 30_000 {
+            return Err(SettingsError::TrimmedTooLate(self.buffer_trimming_ms));
+        }
+        if self.is_compat() && !self.attention_decides() {
+            return Err(SettingsError::AgreementCompat);
+        }
+        if self.beams > 1 && !self.attention_decides() {
+            return Err(SettingsError::AgreementBeams(self.beams));
+        }
         if self.is_compat() && self.audio_ctx != AudioCtx::Exact {
             return Err(SettingsError::InexactCompat);
         }
@@ -255,6 +309,11 @@ impl PolicySettings {
             text.push('.');
         }
         text
+    }
+
+    /// Whether a token's attention tells if it is believed.
+    pub(super) fn attention_decides(&self) -> bool {
+        self.rule == Rule::AlignAtt
     }
 
     pub(super) fn is_compat(&self) -> bool {
