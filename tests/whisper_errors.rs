@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gstwhisperstream::whisper::{
-    AlignmentHead, AlignmentSource, Backend, Cancel, ModelSource, Whisper, WhisperError, Window,
+    AlignmentHead, AlignmentSource, Backend, Cancel, Loading, ModelSource, Whisper, WhisperError,
+    Window,
 };
 use serde_json::json;
 use synthetic::{Shape, Stored};
@@ -82,7 +83,7 @@ fn progress_rises_to_a_hundred() {
     let dir = model(&Shape::MICRO);
     let source = ModelSource::Path(dir.path().to_owned());
     let mut seen = Vec::new();
-    let mut note = |percent| seen.push(percent);
+    let mut note = |loading: Loading| seen.push(loading.percent);
     Whisper::load(&source, Backend::default(), &Cancel::default(), &mut note).unwrap();
     assert!(seen.is_sorted(), "{seen:?}");
     assert_eq!((seen[0], seen[seen.len() - 1]), (0, 100));
@@ -93,7 +94,7 @@ fn progress_rises_to_a_hundred() {
 fn a_path_that_does_not_exist_is_named() {
     refused(
         Path::new("/no/such/model"),
-        &["/no/such/model", "does not exist"],
+        &["/no/such/model", "path that exists", "hub"],
     );
 }
 
@@ -369,8 +370,8 @@ fn a_cancelled_load_says_so() {
     let source = ModelSource::Path(dir.path().to_owned());
     let cancel = Cancel::default();
     let from_within = cancel.clone();
-    let mut progress = |percent| {
-        if percent >= 50 {
+    let mut progress = |loading: Loading| {
+        if loading.percent >= 50 {
             from_within.cancel();
         }
     };

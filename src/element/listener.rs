@@ -14,6 +14,7 @@ use super::speaker::{Progress, Speaker, Timed, Utterance};
 use super::timeline::{Timeline, duration_of};
 use crate::engine::{Degradation, Event};
 use crate::policy::{Detected, PartialWord, Release, Samples, Word};
+use crate::whisper::{Fetched, Loading};
 
 /// A `stats` message comes this often, in time of the stream.
 const STATS_EVERY: ClockTime = ClockTime::from_seconds(10);
@@ -25,7 +26,7 @@ impl WhisperStream {
             return;
         }
         match event {
-            Event::Loading { percent } => self.loading(percent),
+            Event::Loading(loading) => self.loading(loading),
             Event::Loaded { took, shared } => {
                 self.unpark();
                 gst::info!(
@@ -93,12 +94,12 @@ impl WhisperStream {
         }
     }
 
-    fn loading(&self, percent: u8) {
+    fn loading(&self, Loading { percent, fetched }: Loading) {
         let first = {
             let mut held = lock(&self.held);
             let first = !std::mem::replace(&mut held.loading, true);
-            // Every tenth is enough for a bar.
-            if !first && percent / 10 == held.percent / 10 {
+            // Every tenth is enough for a bar; a download can take its time over one.
+            if !first && fetched.is_none() && percent / 10 == held.percent / 10 {
                 return;
             }
             held.percent = percent;
@@ -108,7 +109,12 @@ impl WhisperStream {
             true => gst::ProgressType::Start,
             false => gst::ProgressType::Continue,
         };
-        self.post_progress(kind, &format!("Loading the model: {percent} %"));
+        let fetched = fetched.map_or_else(String::new, |Fetched { bytes, of }| {
+            let megabytes = |bytes: u64| bytes as f64 / 1e6;
+            let (here, all) = (megabytes(bytes), megabytes(of));
+            format!(" ({here:.1} of {all:.1} MB are fetched)")
+        });
+        self.post_progress(kind, &format!("Loading the model: {percent} %{fetched}"));
     }
 
     /// Runs `say` under the output's lock, if session `number` may still speak.

@@ -37,7 +37,7 @@ pub fn all() -> Vec<glib::ParamSpec> {
     vec![
         text(
             "model",
-            "Directory of a Hugging Face Whisper model (config.json, model.safetensors, tokenizer.json); unset: the bundled demo model",
+            "Directory of a Hugging Face Whisper model (config.json, model.safetensors, tokenizer.json), or its id on the hub (org/name or org/name@revision), fetched when first used; unset: the bundled demo model",
             d.model.as_deref(),
             Ready,
         ),

@@ -77,7 +77,7 @@ pub enum Refusal {
     #[error(transparent)]
     Vad(#[from] VadError),
     #[error(
-        "model is empty; give the directory of a Whisper model, or leave the property unset for the bundled demo model"
+        "model is empty; give the directory of a Whisper model or its id on the Hugging Face hub, or leave the property unset for the bundled demo model"
     )]
     EmptyModel,
     #[error(transparent)]
@@ -220,7 +220,7 @@ impl Settings {
         let source = match self.model.as_deref() {
             None => ModelSource::Demo,
             Some("") => return Err(Refusal::EmptyModel),
-            Some(path) => ModelSource::Path(path.into()),
+            Some(named) => ModelSource::named(named),
         };
         Ok(SessionSettings {
             model: ModelKey {

@@ -44,7 +44,7 @@ pub use stats::Stats;
 
 use crate::policy::{Detected, Guards, PartialWord, Release, Samples, SettingsError};
 use crate::speech::{Detection, Interruption, VadError};
-use crate::whisper::WhisperError;
+use crate::whisper::{Loading, WhisperError};
 
 /// Locks, whatever became of a thread that held the lock: no state here is left half-changed by a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -62,8 +62,8 @@ fn fault_text(panic: &(dyn Any + Send)) -> String {
 /// that pushes; all others from the session's worker (or loader) thread, one at a time and in order.
 #[derive(Debug)]
 pub enum Event {
-    /// The model is being loaded, percent done; not sent when it was there already.
-    Loading { percent: u8 },
+    /// The model is being loaded; not sent when it was there already.
+    Loading(Loading),
     /// The model is ready.
     Loaded {
         took: std::time::Duration,

@@ -19,7 +19,7 @@ use once_cell::sync::{Lazy, OnceCell};
 
 use super::scheduler::{Limits, Scheduler};
 use super::{fault_text, lock};
-use crate::whisper::{Backend, Cancel, Device, ModelSource, Whisper, WhisperError};
+use crate::whisper::{Backend, Cancel, Device, Loading, ModelSource, Whisper, WhisperError};
 
 /// What makes two users share one model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -115,7 +115,7 @@ impl<M: Send + Sync + 'static> Cache<M> {
     /// Joins the load of `key` or its living model, or starts `load` on a thread of its own.
     pub(super) fn acquire<L>(&self, key: &ModelKey, load: L) -> io::Result<Request<M>>
     where
-        L: FnOnce(&Cancel, &mut dyn FnMut(u8)) -> Result<M, WhisperError> + Send + 'static,
+        L: FnOnce(&Cancel, &mut dyn FnMut(Loading)) -> Result<M, WhisperError> + Send + 'static,
     {
         let mut slots = lock(&self.slots);
         slots.retain(|_, slot| slot.is_alive());
@@ -152,7 +152,7 @@ struct Slot<M> {
 
 struct Desk<M> {
     phase: Phase<M>,
-    percent: u8,
+    loading: Loading,
     /// Requests that have neither collected nor given up.
     waiting: usize,
 }
@@ -170,7 +170,7 @@ impl<M> Default for Slot<M> {
             model: OnceCell::new(),
             desk: Mutex::new(Desk {
                 phase: Phase::Loading,
-                percent: 0,
+                loading: Loading::default(),
                 waiting: 0,
             }),
             changed: Condvar::new(),
@@ -195,12 +195,15 @@ impl<M> Slot<M> {
     /// Loads; body of the loader's thread.
     fn fill<L>(&self, load: L)
     where
-        L: FnOnce(&Cancel, &mut dyn FnMut(u8)) -> Result<M, WhisperError>,
+        L: FnOnce(&Cancel, &mut dyn FnMut(Loading)) -> Result<M, WhisperError>,
     {
         let mut keep = None;
-        let mut tell = |percent: u8| {
+        let mut tell = |loading: Loading| {
             let mut desk = lock(&self.desk);
-            desk.percent = desk.percent.max(percent.min(100));
+            desk.loading = Loading {
+                percent: desk.loading.percent.max(loading.percent.min(100)),
+                ..loading
+            };
             self.changed.notify_all();
         };
         let filled = catch_unwind(AssertUnwindSafe(|| {
@@ -288,9 +291,9 @@ impl<M> Request<M> {
         })
     }
 
-    /// Waits for the model. `progress` is told percent, from this thread, each time it has changed; never when the
+    /// Waits for the model. `progress` is told, from this thread, each time it has changed; never when the
     /// model was there already.
-    pub fn wait(&self, progress: &mut dyn FnMut(u8)) -> Result<Lease<M>, NoModel> {
+    pub fn wait(&self, progress: &mut dyn FnMut(Loading)) -> Result<Lease<M>, NoModel> {
         let mut told = None;
         let mut desk = lock(&self.slot.desk);
         loop {
@@ -298,11 +301,11 @@ impl<M> Request<M> {
                 return Err(NoModel::GivenUp);
             }
             match &desk.phase {
-                Phase::Loading if told != Some(desk.percent) => {
-                    let percent = desk.percent;
+                Phase::Loading if told != Some(desk.loading) => {
+                    let loading = desk.loading;
                     drop(desk);
-                    progress(percent);
-                    told = Some(percent);
+                    progress(loading);
+                    told = Some(loading);
                     desk = lock(&self.slot.desk);
                 }
                 Phase::Loading => {

@@ -21,9 +21,9 @@ fn no_such() -> WhisperError {
 fn gated(
     gate: mpsc::Receiver<Result<(), WhisperError>>,
     number: u32,
-) -> impl FnOnce(&Cancel, &mut dyn FnMut(u8)) -> Result<u32, WhisperError> + Send + 'static {
+) -> impl FnOnce(&Cancel, &mut dyn FnMut(Loading)) -> Result<u32, WhisperError> + Send + 'static {
     move |cancel, progress| {
-        progress(50);
+        progress(50.into());
         loop {
             cancel.check()?;
             match gate.recv_timeout(Duration::from_millis(2)) {
@@ -63,7 +63,7 @@ fn ten_askers_share_one_load_and_all_hear_its_progress() {
             let heard = Arc::clone(&heard);
             thread::spawn(move || {
                 let mut last = 0;
-                let lease = request.wait(&mut |percent| {
+                let lease = request.wait(&mut |Loading { percent, .. }| {
                     assert!(percent >= last, "progress ran backwards");
                     last = percent;
                     if percent == 50 {

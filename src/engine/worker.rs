@@ -97,8 +97,8 @@ impl<S: Source> Start<S> {
             barge_in,
             listener,
         } = self;
-        let mut progress = |percent| {
-            desk.say(None, &listener, Event::Loading { percent });
+        let mut progress = |loading| {
+            desk.say(None, &listener, Event::Loading(loading));
         };
         let model = match request.wait(&mut progress) {
             Ok(model) => model,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::model::Device;
+use super::weights::hub::HubError;
 
 /// Each variant is one whole sentence that says what was wrong and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -10,8 +11,9 @@ pub enum WhisperError {
     #[error("the pass was cancelled")]
     Cancelled,
     #[error(
-        "the model path {0:?} does not exist; give the directory of a Hugging Face Whisper model, or a file of weights \
-         (.safetensors, .pt, ggml .bin, .gguf)"
+        "the model {0:?} is neither a path that exists nor the id of a repository on the Hugging Face hub \
+         (such as openai/whisper-small, or openai/whisper-small@main); give the directory of a Hugging Face Whisper model, \
+         a file of weights (.safetensors, .pt, ggml .bin, .gguf), or such an id"
     )]
     NoSuchPath(PathBuf),
     #[error(
@@ -109,5 +111,16 @@ pub enum WhisperError {
     #[error("the network was given {what}: {reason}")]
     BadInput { what: String, reason: String },
     #[error(transparent)]
+    Hub(HubError),
+    #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl From<HubError> for WhisperError {
+    fn from(error: HubError) -> Self {
+        match error {
+            HubError::Cancelled => WhisperError::Cancelled,
+            error => WhisperError::Hub(error),
+        }
+    }
 }

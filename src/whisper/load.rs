@@ -12,6 +12,7 @@ use super::encoder::Encoder;
 use super::graph::Graph;
 use super::kernels::Format;
 use super::model::{Kernels, Network};
+use super::weights::hub::{self, Fetched, HubId};
 use super::weights::{self, Checkpoint, Container, Shard, Weights};
 use super::{
     Arithmetic, Backend, Cancel, DEMO_MODEL_NAME, Device, ModelSource, Tokenizer, WhisperError,
@@ -20,6 +21,9 @@ use super::{
 /// Percent of the load that the small files, and the weights, take.
 const SMALL_FILES: f32 = 10.0;
 const WEIGHTS: f32 = 80.0;
+
+/// Percent of the load that fetching takes, where something is fetched.
+const DOWNLOAD: f32 = 80.0;
 
 /// What a model is made of.
 struct Parts {
@@ -80,18 +84,54 @@ impl Target {
     }
 }
 
+/// How far the load of a model has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loading {
+    /// Of all there is to do: 0 to 100.
+    pub percent: u8,
+    /// While the weights come from the hub.
+    pub fetched: Option<Fetched>,
+}
+
+impl From<u8> for Loading {
+    fn from(percent: u8) -> Self {
+        Loading {
+            percent,
+            fetched: None,
+        }
+    }
+}
+
 /// Reads, checks and converts; `progress` goes from 0 to 90 percent.
 pub fn load(
     source: &ModelSource,
     target: Target,
     cancel: &Cancel,
-    progress: &mut dyn FnMut(u8),
+    progress: &mut dyn FnMut(Loading),
 ) -> Result<Loaded, WhisperError> {
-    progress(0);
+    progress(0.into());
     cancel.check()?;
+    let mut begun = 0.0;
     let parts = match source {
         ModelSource::Demo => bundled()?,
         ModelSource::Path(path) => local(path)?,
+        ModelSource::Hub { id, revision } => {
+            let settings = hub::Settings::from_env()?;
+            let (id, revision) = (id.clone(), revision.clone());
+            let hub = HubId { id, revision };
+            let dir = hub::fetch(&settings, &hub, cancel, &mut |fetched| {
+                begun = DOWNLOAD * f32::from(fetched.percent()) / 100.0;
+                progress(Loading {
+                    percent: begun as u8,
+                    fetched: Some(fetched),
+                });
+            })?;
+            directory(&dir)?
+        }
+    };
+    let progress = &mut |percent: u8| {
+        let rest = (100.0 - begun) * f32::from(percent) / 100.0;
+        progress(((begun + rest) as u8).into());
     };
     cancel.check()?;
     let mut config = parts.config()?;

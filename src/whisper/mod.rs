@@ -34,9 +34,11 @@ pub(crate) use demo::demo_files;
 pub use encoding::{Encoded, Encoding, Window};
 pub use error::WhisperError;
 pub use languages::Language;
+pub use load::Loading;
 pub use mel::{LogMel, MelFilters};
 pub use model::{Arithmetic, Backend, Device, ModelSource, Precision, Whisper};
 pub use tokenizer::{Specials, Tokenizer, WordTokens};
+pub use weights::hub::{Fetched, HubError, cached};
 pub use weights::{StateTensor, read_state_dict};
 
 use candle_transformers::models::whisper as facts;

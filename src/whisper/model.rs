@@ -1,6 +1,6 @@
 //! The shared, immutable model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -12,7 +12,8 @@ use super::encoder::Encoder;
 use super::encoding::{Encoded, Encoding, Window};
 use super::graph::Graph;
 use super::kernels::on_pool;
-use super::load::{self, Loaded, Target};
+use super::load::{self, Loaded, Loading, Target};
+use super::weights::hub::HubId;
 use super::{
     AlignmentHead, Cancel, MelFilters, Tokenizer, WINDOW_MEL_FRAMES, WhisperConfig, WhisperError,
 };
@@ -24,6 +25,21 @@ pub enum ModelSource {
     Demo,
     /// A Hugging Face Whisper directory, or one file of weights: safetensors, `.pt`, ggml or GGUF.
     Path(PathBuf),
+    /// A repository on the Hugging Face hub; fetched unless the cache has it.
+    Hub { id: String, revision: String },
+}
+
+impl ModelSource {
+    /// What a user's `text` names: a path that exists, before all; else a repository on the hub, `org/name` or
+    /// `org/name@revision`; else a path, which loading then says is not there.
+    pub fn named(text: &str) -> ModelSource {
+        match HubId::parse(text) {
+            Some(HubId { id, revision }) if !Path::new(text).exists() => {
+                ModelSource::Hub { id, revision }
+            }
+            _ => ModelSource::Path(text.into()),
+        }
+    }
 }
 
 /// Where the network runs.
@@ -140,7 +156,7 @@ pub(super) struct Kernels {
 }
 
 impl Whisper {
-    /// Loads and checks a model, then runs one silent warm-up pass. `progress` is told percent (0 to 100) as it goes.
+    /// Loads and checks a model, then runs one silent warm-up pass. `progress` is told how far it has come.
     ///
     /// # Errors
     /// A sentence for whatever is wrong with the backend, the path, its files or what they say ([`WhisperError`]).
@@ -148,7 +164,7 @@ impl Whisper {
         source: &ModelSource,
         backend: Backend,
         cancel: &Cancel,
-        progress: &mut dyn FnMut(u8),
+        progress: &mut dyn FnMut(Loading),
     ) -> Result<Whisper, WhisperError> {
         Self::load_for(source, Target::of(backend)?, cancel, progress)
     }
@@ -157,7 +173,7 @@ impl Whisper {
         source: &ModelSource,
         target: Target,
         cancel: &Cancel,
-        progress: &mut dyn FnMut(u8),
+        progress: &mut dyn FnMut(Loading),
     ) -> Result<Whisper, WhisperError> {
         let arithmetic = target.arithmetic;
         let Loaded {
@@ -174,7 +190,7 @@ impl Whisper {
             network,
         };
         whisper.warm_up(cancel)?;
-        progress(100);
+        progress(100.into());
         Ok(whisper)
     }
 

@@ -100,7 +100,7 @@ impl Ears {
         self.look(|events| {
             let of_audio = events
                 .iter()
-                .filter(|e| !matches!(e, Event::Loading { .. } | Event::Loaded { .. }));
+                .filter(|e| !matches!(e, Event::Loading(_) | Event::Loaded { .. }));
             of_audio.map(|event| format!("{event:?}")).collect()
         })
     }

@@ -26,7 +26,7 @@ pub(super) use recorder::Recorder;
 
 use super::{ModelKey, Pace};
 use crate::policy::PolicySettings;
-use crate::whisper::{ModelSource, Tokenizer, Whisper};
+use crate::whisper::{ModelSource, Tokenizer, Whisper, cached};
 
 /// Names of the files of a dump.
 pub const HEADER: &str = "header.json";
@@ -104,6 +104,14 @@ fn model_info(source: &ModelSource) -> ModelInfo {
         ModelSource::Path(path) => ModelInfo {
             path: Some(absolute(path)),
             fingerprint: fingerprint::of_path(path).ok(),
+        },
+        // The folder in the cache: the branch may stand elsewhere when the stream is run again.
+        ModelSource::Hub { id, revision } => match cached(id, revision) {
+            Some(folder) => model_info(&ModelSource::Path(folder)),
+            None => ModelInfo {
+                path: Some(format!("{id}@{revision}")),
+                fingerprint: None,
+            },
         },
     }
 }

@@ -89,7 +89,7 @@ impl Source for Fake {
             backend: Backend::default(),
         };
         self.cache.acquire(&key, move |cancel, progress| {
-            progress(42);
+            progress(42.into());
             if let Err(cancelled) = strings.held(&strings.hold_loads, cancel) {
                 strings.loads_cancelled.fetch_add(1, Ordering::Relaxed);
                 return Err(cancelled);
@@ -268,7 +268,7 @@ impl Ears {
 
 fn short(event: &Event) -> String {
     match event {
-        Event::Loading { percent } => format!("loading {percent}"),
+        Event::Loading(loading) => format!("loading {}", loading.percent),
         Event::Loaded { shared, .. } => format!("loaded shared={shared}"),
         Event::Words {
             release,

@@ -114,7 +114,7 @@ fn a_panic_in_a_pass_is_a_failure_and_no_hang() {
 fn a_panic_in_the_listener_is_a_failure_and_no_hang() {
     let fake = Fake::default();
     let listener = Arc::new(|event: Event| {
-        if !matches!(event, Event::Loading { .. }) {
+        if !matches!(event, Event::Loading(_)) {
             panic!("a fault in the listener");
         }
     });

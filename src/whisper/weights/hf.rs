@@ -9,7 +9,7 @@ use super::shard::{Shard, unreadable};
 use crate::whisper::WhisperError;
 
 /// The names of weights, the preferred first: in one file, or the index of several.
-const NAMES: [(&str, &str); 2] = [
+pub const NAMES: [(&str, &str); 2] = [
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 ];
@@ -53,7 +53,7 @@ fn sharded(dir: &Path, index: PathBuf) -> Result<Vec<Shard>, WhisperError> {
 }
 
 /// The files that an index names. It comes from a stranger: it names files of its own directory, nothing else.
-fn shard_names(json: &[u8]) -> Result<BTreeSet<String>, String> {
+pub fn shard_names(json: &[u8]) -> Result<BTreeSet<String>, String> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: std::collections::HashMap<String, String>,

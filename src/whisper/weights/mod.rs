@@ -8,6 +8,7 @@ mod flaw;
 mod ggml;
 mod gguf;
 mod hf;
+pub mod hub;
 mod names;
 mod pickle;
 mod safetensors;
