@@ -206,6 +206,29 @@ fn a_text_that_has_ended_wins_if_it_is_the_likelier() {
 }
 
 #[test]
+fn a_jump_back_of_the_best_text_discards_the_pass_and_that_of_another_only_the_text() {
+    let thoughts = |best: usize, other: usize| -> Thoughts {
+        [
+            ("", (&[(" oui", 0.6), (" non", 0.4)][..], 300)),
+            (" oui", (&[(" je", 0.9)], best)),
+            (" non", (&[(" tu", 0.9)], other)),
+            (" oui je", (&[(" vas", 0.9)], 480)),
+            (" non tu", (&[(" vas", 0.9)], 480)),
+        ]
+        .into()
+    };
+    let mut network = Network::new(beams(2), thoughts(20, 320));
+    let (outcome, stop) = network.pass(10, false);
+    assert_eq!((told(&outcome).as_str(), stop), ("", Some(Stop::Rewind)));
+    assert_eq!(outcome.guards.rewind, 1);
+    let mut network = Network::new(beams(2), thoughts(320, 20));
+    let (outcome, stop) = network.pass(10, false);
+    assert_eq!(told(&outcome), " oui je");
+    assert_eq!(stop, Some(Stop::AudioEnd));
+    assert_eq!(outcome.guards.rewind, 0);
+}
+
+#[test]
 fn the_unstable_tail_goes_on_where_the_winner_is() {
     let mut thoughts = garden_path();
     thoughts.insert(" tu vas bien merci", (&[(" oui", 0.9)], 97));

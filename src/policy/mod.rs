@@ -7,7 +7,6 @@
 mod alignatt;
 mod alignment;
 mod audio;
-mod beam;
 mod context;
 mod guards;
 mod local_agreement;

@@ -54,9 +54,9 @@ impl Pass {
     pub fn report(&self) -> Report {
         let found = self.language.found;
         Report {
-            ends_utterance: self.is_last,
-            base: self.base,
-            content: self.content.max(0) as usize,
+            ends_utterance: self.from.is_last,
+            base: self.from.base,
+            content: self.from.content,
             encoded: self.window().frames,
             language: self.language.current,
             detected: found.map(|found| (found.into(), found.locked)),

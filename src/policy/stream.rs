@@ -278,7 +278,7 @@ impl Stream {
             .map(|d| timed(pass, d))
             .collect();
         let is_cut = self.shared.settings.truncate_last_word || pass.cuts_word;
-        if is_cut && !pass.is_last {
+        if is_cut && !pass.from.is_last {
             let ids: Vec<u32> = tokens.iter().map(|t| t.id).collect();
             let words = self.shared.tokenizer.split_to_words(&ids, self.language);
             let dropped = words.last().map_or(0, |word| word.tokens.len());

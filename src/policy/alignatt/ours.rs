@@ -96,7 +96,7 @@ impl AlignAtt {
             (Some(next), _) => Some((next.id, timed(&pass, next).start)),
             (None, _) => None,
         };
-        let release = self.release(&tokens, next, pass.is_last);
+        let release = self.release(&tokens, next, pass.from.is_last);
         self.committed.push(tokens);
         if self.has_told_all(&pass) {
             self.stream.utterance.tell_all(audio_end);
@@ -104,14 +104,14 @@ impl AlignAtt {
         let partial = self.partial(&pass, release.as_ref());
         let outcome = Outcome {
             release,
-            utterance_end: pass.is_last && self.stream.utterance.told,
+            utterance_end: pass.from.is_last && self.stream.utterance.told,
             partial,
             language,
             quiet_until: self.quiet_until_of(&pass),
             guards,
         };
-        if pass.is_last {
-            self.finish_utterance(!pass.stream_ends);
+        if pass.from.is_last {
+            self.finish_utterance(!pass.from.stream_ends);
         }
         outcome
     }

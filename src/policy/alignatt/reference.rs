@@ -44,7 +44,7 @@ impl AlignAtt {
             }
         });
         let steps: Vec<Samples> = pass.frames().map(|f| pass.position(f as f32)).collect();
-        let end = pass.is_last.then_some(self.stream.audio.end());
+        let end = pass.from.is_last.then_some(self.stream.audio.end());
         let release = self.fragments.take(
             &tokens,
             &steps,
@@ -58,7 +58,7 @@ impl AlignAtt {
         }
         let outcome = Outcome {
             release,
-            utterance_end: pass.is_last,
+            utterance_end: pass.from.is_last,
             language: pass.language.found.map(Into::into),
             quiet_until: self
                 .stream
@@ -68,7 +68,7 @@ impl AlignAtt {
             guards: pass.guards,
             partial: Vec::new(),
         };
-        if pass.is_last {
+        if pass.from.is_last {
             self.finish_stream();
         }
         outcome

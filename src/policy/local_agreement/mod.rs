@@ -222,7 +222,7 @@ impl Policy for LocalAgreement {
             told = self.agreement.hear(self.words(&tokens));
             self.heard = self.stream.audio.end();
         }
-        told.extend(match pass.is_last {
+        told.extend(match pass.from.is_last {
             true => self.agreement.tell_all(),
             // Nobody will hear it again.
             false => self.agreement.tell_before(self.leaving()),
@@ -241,14 +241,14 @@ impl Policy for LocalAgreement {
         };
         let outcome = Outcome {
             release,
-            utterance_end: pass.is_last && self.stream.utterance.told,
+            utterance_end: pass.from.is_last && self.stream.utterance.told,
             partial,
             language,
             quiet_until: self.quiet_until(),
             guards,
         };
-        if pass.is_last {
-            self.finish_utterance(!pass.stream_ends);
+        if pass.from.is_last {
+            self.finish_utterance(!pass.from.stream_ends);
         } else {
             self.trim(tokens.len());
         }

@@ -7,14 +7,14 @@
 //! The reference (`compat=simulstreaming`) reads the attention of the beam's first slot whichever hypothesis stands there,
 //! and never lets one that has ended win.
 
-use super::alignment::{Alignment, Mass, argmax};
-use super::logits::{Suppressed, best};
-use super::pass::Decoded;
+use super::Decoded;
+use crate::policy::alignment::{Alignment, Mass, argmax};
+use crate::policy::logits::{Suppressed, best};
 use crate::whisper::Step;
 
 /// A text under way.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Hypothesis {
+pub struct Hypothesis {
     pub steps: Vec<Decoded>,
     /// Sum of the log-probabilities.
     pub score: f32,
@@ -36,14 +36,14 @@ impl Hypothesis {
 
 /// Where a lane's newest row attends.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Look {
+pub struct Look {
     pub frame: usize,
     pub mass: Mass,
 }
 
 /// What a pass believes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Belief {
+pub struct Belief {
     /// A token that attends at this frame or behind it is not believed.
     pub end: i32,
     /// A jump back by more frames than this is a fault.
@@ -56,7 +56,7 @@ pub(super) struct Belief {
 
 /// The hypotheses of a pass: lane `i` of the decoder is `live[i]`, best first.
 #[derive(Debug)]
-pub(super) struct Beam {
+pub struct Beam {
     live: Vec<Hypothesis>,
     finished: Vec<Hypothesis>,
     width: usize,
