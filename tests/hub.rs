@@ -63,6 +63,7 @@ fn process(part: &str, endpoint: &str, home: &Path, model: &str) -> Command {
         .env("HUB_TEST_MODEL", model)
         .env("HF_HOME", home)
         .env("HF_ENDPOINT", endpoint)
+        .env("NO_PROXY", "127.0.0.1")
         .env_remove("HF_TOKEN")
         .env_remove("HF_HUB_CACHE")
         .env_remove("HF_HUB_OFFLINE")

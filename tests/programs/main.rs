@@ -9,6 +9,7 @@ mod files;
 mod inspect;
 mod legs;
 mod messages;
+mod migrating;
 mod muxing;
 mod raw;
 mod replay;

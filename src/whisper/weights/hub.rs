@@ -82,14 +82,15 @@ fn is_name(text: &str) -> bool {
 pub struct Fetched {
     /// Bytes that are here.
     pub bytes: u64,
-    /// Bytes of all.
+    /// Bytes of all; 0 if that is not known.
     pub of: u64,
 }
 
 impl Fetched {
     /// Whole percent.
     pub fn percent(self) -> u8 {
-        (self.bytes.saturating_mul(100) / self.of.max(1)).min(100) as u8
+        let percent = self.bytes.saturating_mul(100).checked_div(self.of);
+        percent.map_or(0, |percent| percent.min(100) as u8)
     }
 }
 
@@ -129,6 +130,11 @@ pub fn fetch(
             Err(HubError::Offline { .. } | HubError::Unreachable { .. } | HubError::Stalled { .. }),
             Some(cached),
         ) => Ok(cached),
+        (Err(error @ HubError::Unreachable { .. }), None) => Err(HubError::NotHere {
+            model: hub.text(),
+            cache: settings.cache.path().clone(),
+            reason: Box::new(error),
+        }),
         (fetched, _) => fetched,
     }
 }

@@ -102,6 +102,7 @@ impl Client {
         let patience = Some(settings.patience + Duration::from_secs(1));
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            .proxy(settings.proxy.clone())
             // Followed here: the token goes to the hub alone, and the last hop is told where a download begins.
             .max_redirects(0)
             .timeout_per_read(patience)

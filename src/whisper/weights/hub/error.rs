@@ -44,13 +44,22 @@ pub enum HubError {
         files: String,
     },
     #[error(
-        "the model {model:?} is not complete in the cache {cache:?} (it lacks {file}), and HF_HUB_OFFLINE forbids to fetch it; \
-         unset HF_HUB_OFFLINE, or set model to a directory"
+        "the model {model:?} is neither a path that exists on this machine nor complete in the cache {cache:?} \
+         (it lacks {file}), and HF_HUB_OFFLINE forbids to fetch it; correct the path, or unset HF_HUB_OFFLINE"
     )]
     Offline {
         model: String,
         cache: PathBuf,
         file: String,
+    },
+    #[error(
+        "the model {model:?} is neither a path that exists on this machine nor in the cache {cache:?}, \
+         and cannot be fetched: {reason}"
+    )]
+    NotHere {
+        model: String,
+        cache: PathBuf,
+        reason: Box<HubError>,
     },
     #[error(
         "{url} cannot be reached: {reason}; check the network, the proxy and HF_ENDPOINT, or set model to a directory"

@@ -27,6 +27,8 @@ pub struct Settings {
     /// How long nothing may come (`HF_HUB_DOWNLOAD_TIMEOUT`).
     pub patience: Duration,
     pub pause: Duration,
+    /// Through whom to ask (`HTTPS_PROXY` and the like).
+    pub proxy: Option<ureq::Proxy>,
     /// Certificates to trust instead of Mozilla's (`SSL_CERT_FILE`).
     pub certificates: Option<PathBuf>,
 }
@@ -59,6 +61,7 @@ impl Settings {
             offline: variable("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
             patience: patience(variable("HF_HUB_DOWNLOAD_TIMEOUT"))?,
             pause: PAUSE,
+            proxy: ureq::Proxy::try_from_env(),
             certificates: folder("SSL_CERT_FILE"),
         })
     }

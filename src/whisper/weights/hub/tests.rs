@@ -46,6 +46,7 @@ impl Bench {
             offline: false,
             patience: Duration::from_secs(5),
             pause: Duration::from_millis(1),
+            proxy: None,
             certificates: None,
         };
         Bench {
@@ -309,10 +310,7 @@ fn offline_is_the_cache_alone() {
     let mut bench = Bench::usual();
     bench.settings.offline = true;
     let refusal = bench.refusal(ID);
-    contains_all(
-        &refusal,
-        &[ID, "HF_HUB_OFFLINE", "config.json", "directory"],
-    );
+    contains_all(&refusal, &[ID, "HF_HUB_OFFLINE", "config.json", "path"]);
     assert_eq!(bench.hub.asked().len(), 0);
     bench.settings.offline = false;
     bench.fetch().unwrap();
@@ -337,7 +335,8 @@ fn a_cache_without_what_may_be_absent_is_enough_where_nobody_answers() {
 fn a_hub_that_cannot_be_reached_is_named() {
     let mut bench = Bench::usual();
     bench.settings.endpoint = "http://127.0.0.1:1".into();
-    contains_all(&bench.refusal(ID), &["http://127.0.0.1:1/", "HF_ENDPOINT"]);
+    let parts = [ID, "path", "cache", "http://127.0.0.1:1/", "HF_ENDPOINT"];
+    contains_all(&bench.refusal(ID), &parts);
 }
 
 #[test]
