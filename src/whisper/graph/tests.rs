@@ -195,6 +195,52 @@ fn windows_and_decoders_of_unlike_lengths_go_together() {
 }
 
 #[test]
+fn a_lane_of_a_beam_decodes_as_a_decoder_of_its_own() {
+    let graph = graph(DType::F32);
+    let (mel, _) = mel(&graph, "fr-accueil");
+    let encoded = graph
+        .encode(Window::whole(&mel), &Cancel::default())
+        .unwrap();
+    let prompt = prompt(&graph, 0);
+    let mut beam = decoder(&graph, &encoded);
+    beam.step(&graph, &prompt, None).unwrap();
+    let forks: [(&[usize], &[u32]); 3] = [
+        (&[0, 0, 0], &[900, 901, 902]),
+        (&[2, 0, 2], &[903, 904, 905]),
+        (&[1, 0], &[906, 907]),
+    ];
+    let mut texts: Vec<Vec<u32>> = vec![Vec::new()];
+    for (parents, tokens) in forks {
+        let children = parents.iter().zip(tokens);
+        texts = children
+            .map(|(&parent, &token)| [&texts[parent][..], &[token]].concat())
+            .collect();
+        let turn = Turn {
+            decoder: &mut beam,
+            tokens,
+            parents,
+            probe_row: None,
+        };
+        let step = graph.step_one(turn).unwrap();
+        let vocabulary = graph.config().vocab_size;
+        for (lane, text) in texts.iter().enumerate() {
+            let mut own = decoder(&graph, &encoded);
+            let mut alone = own.step(&graph, &prompt, None).unwrap();
+            for &token in text {
+                alone = own.step(&graph, &[token], None).unwrap();
+            }
+            let logits = &step.logits[lane * vocabulary..(lane + 1) * vocabulary];
+            let far = worst(logits, &alone.logits);
+            assert!(far < 1e-3, "lane {lane} of {texts:?}: {far:e}");
+            for head in 0..step.alignment.heads {
+                let far = worst(step.alignment.row(head, lane), alone.alignment.row(head, 0));
+                assert!(far < 1e-4, "lane {lane} of {texts:?}: {far:e}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_another_network_encoded_is_refused() {
     let (kernels, graph) = (kernels(), graph(DType::F32));
     let silence = vec![0.0; 80 * 3000];
