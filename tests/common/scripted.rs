@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use gstwhisperstream::policy::{AlignAtt, Ask, Outcome, Pass, Policy, PolicySettings};
+use gstwhisperstream::policy::{self, Ask, Outcome, Pass, Policy, PolicySettings};
 use gstwhisperstream::whisper::{
     AlignmentHead, AlignmentRows, MelFilters, Step, Tokenizer, WhisperConfig,
 };
@@ -32,7 +32,7 @@ pub struct Script {
 }
 
 pub struct Stream {
-    pub policy: AlignAtt,
+    pub policy: Box<dyn Policy>,
     pub tokenizer: Arc<Tokenizer>,
     /// Token lists of every ask so far.
     pub asked: Vec<Vec<u32>>,
@@ -62,7 +62,7 @@ impl Stream {
     pub fn new(settings: PolicySettings) -> Stream {
         let tokenizer = Arc::new(Tokenizer::demo().unwrap());
         let filters = Arc::new(MelFilters::new(80));
-        let policy = AlignAtt::new(settings, &config(), Arc::clone(&tokenizer), filters).unwrap();
+        let policy = policy::open(settings, &config(), Arc::clone(&tokenizer), filters).unwrap();
         Stream {
             policy,
             tokenizer,
@@ -95,11 +95,22 @@ impl Stream {
     }
 
     /// Feeds a chunk and runs its pass by `script`; `None` for the pass when the policy wanted none.
-    pub fn chunk(&mut self, audio: &[f32], is_last: bool, mut script: Script) -> (bool, Outcome) {
+    pub fn chunk(&mut self, audio: &[f32], is_last: bool, script: Script) -> (bool, Outcome) {
+        self.chunk_of(audio, is_last, |_| script)
+    }
+
+    /// As [`chunk`](Self::chunk), with a script for the window that the pass is over.
+    pub fn chunk_of(
+        &mut self,
+        audio: &[f32],
+        is_last: bool,
+        script: impl FnOnce(&Pass) -> Script,
+    ) -> (bool, Outcome) {
         self.policy.insert(audio);
         match self.policy.begin(is_last) {
             Err(outcome) => (false, outcome),
             Ok(mut pass) => {
+                let mut script = script(&pass);
                 self.run(&mut pass, &mut script);
                 (true, self.policy.commit(pass))
             }
