@@ -3,7 +3,7 @@
 #[path = "common/scripted.rs"]
 mod scripted;
 
-use gstwhisperstream::policy::{AudioCtx, Compat, Policy, PolicySettings};
+use gstwhisperstream::policy::{AudioCtx, Compat, PolicySettings};
 use scripted::{Script, Stream, speech};
 
 const SECOND: usize = 16_000;

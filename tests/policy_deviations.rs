@@ -4,7 +4,7 @@
 #[path = "common/scripted.rs"]
 mod scripted;
 
-use gstwhisperstream::policy::{Compat, Policy, PolicySettings};
+use gstwhisperstream::policy::{Compat, PolicySettings};
 use scripted::{Say, Script, Stream, silence, speech};
 
 const SECOND: usize = 16_000;

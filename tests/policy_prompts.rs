@@ -4,7 +4,7 @@
 #[allow(dead_code)]
 mod scripted;
 
-use gstwhisperstream::policy::{Policy, PolicySettings};
+use gstwhisperstream::policy::PolicySettings;
 use scripted::{Script, Stream, silence, speech};
 
 const SECOND: usize = 16_000;

@@ -13,8 +13,17 @@ use super::cues::{TimedWord, readable, tidy};
 pub struct Stream {
     /// Spoken, once it is known.
     pub language: Option<String>,
+    /// How sure that is, 0 to 1; 1 where it was set. Not in the JSON.
+    pub probability: f32,
     /// Which side of the call this is.
     pub leg: Option<String>,
+}
+
+impl Stream {
+    /// How sure the language is, if it is known.
+    pub fn probability(&self) -> Option<f64> {
+        self.language.as_ref().map(|_| f64::from(self.probability))
+    }
 }
 
 /// What one buffer says, ready for either format.
@@ -256,6 +265,7 @@ mod tests {
     fn french() -> Stream {
         Stream {
             language: Some("fr".into()),
+            probability: 0.75,
             leg: None,
         }
     }

@@ -158,6 +158,7 @@ impl WhisperStream {
                     .field("text", tidy(&timed.text))
                     .field("words", messages::words(&timed.words))
                     .field_if_some("language", speaker.stream.language.clone())
+                    .field_if_some("probability", speaker.stream.probability())
                     .field("is-final", is_final)
                     .field("delay", self.delay(&stretch, timed.decided))
                     .build(),
@@ -182,6 +183,7 @@ impl WhisperStream {
             return;
         };
         speaker.stream.language = Some(code.to_string());
+        speaker.stream.probability = 1.0;
         if let Some(tags) = language_tags(code) {
             speaker.out.tag(tags);
         }
@@ -206,6 +208,7 @@ impl WhisperStream {
             .field("text", tidy(&text))
             .field("words", messages::words(&words))
             .field_if_some("language", speaker.stream.language.clone())
+            .field_if_some("probability", speaker.stream.probability())
             .field("truncated", truncated)
             .field("delay", self.delay(&stretch, decided));
         Some(message.build())
@@ -215,7 +218,7 @@ impl WhisperStream {
         if !lock(&self.settings).policy.interim {
             return;
         }
-        let language = lock(&self.speaker).stream.language.clone();
+        let stream = lock(&self.speaker).stream.clone();
         let first = words.first().map_or(heard, |first| first.word.start);
         let last = words.last().map_or(heard, |last| last.word.end);
         let timeline = lock(&self.timeline);
@@ -242,7 +245,8 @@ impl WhisperStream {
             .field("committed", tidy(committed))
             .field("tail", tidy(&tail))
             .field("words", messages::partial_words(&timed))
-            .field_if_some("language", language)
+            .field_if_some("probability", stream.probability())
+            .field_if_some("language", stream.language)
             .field("speech", self.speech_ns())
             .field("delay", self.delay(&stretch, self.decided(last)));
         self.post(message.build());
@@ -252,6 +256,7 @@ impl WhisperStream {
         let tags = language_tags(detected.code);
         let message = self.speaking(number, |speaker| {
             speaker.stream.language = Some(detected.code.to_string());
+            speaker.stream.probability = detected.probability;
             if let Some(tags) = tags {
                 speaker.out.tag(tags);
             }

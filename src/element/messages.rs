@@ -6,9 +6,9 @@
 //!
 //! | name | when | further fields |
 //! |---|---|---|
-//! | `whisperstream/words` | each release | `text`, `words`, `language`, `is-final`, `delay` |
-//! | `whisperstream/final` | once an utterance, behind its last words | `text`, `words`, `language`, `delay`, `truncated` |
-//! | `whisperstream/partial` | each pass and each boundary of speech, with `interim` | `text` (all of the utterance), `committed`, `tail`, `words` (of the tail, with `stability`), `language`, `speech`, `delay` |
+//! | `whisperstream/words` | each release | `text`, `words`, `language`, `probability`, `is-final`, `delay` |
+//! | `whisperstream/final` | once an utterance, behind its last words | `text`, `words`, `language`, `probability`, `delay`, `truncated` |
+//! | `whisperstream/partial` | each pass and each boundary of speech, with `interim` | `text` (all of the utterance), `committed`, `tail`, `words` (of the tail, with `stability`), `language`, `probability`, `speech`, `delay` |
 //! | `whisperstream/speech-start` | at once | `probability`, `delay` |
 //! | `whisperstream/speech-end` | at once | `delay` |
 //! | `whisperstream/barge-in` | at once | `speech`, `words` (how many), `text`, `cause`, `delay` |

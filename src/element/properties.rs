@@ -54,6 +54,12 @@ pub fn all() -> Vec<glib::ParamSpec> {
             Ready,
         ),
         text("language", LANGUAGE, Some(&d.policy.language), Playing),
+        text(
+            "languages",
+            "Among which languages language=auto chooses, comma-separated codes, names or BCP-47 tags (fr,en); unset: all",
+            None,
+            Ready,
+        ),
         text("language-code", LANGUAGE_CODE, Some(&d.policy.language), Playing),
         choice(
             "task",
@@ -440,6 +446,7 @@ impl WhisperStream {
             "device" => s.device.to_value(),
             "precision" => s.precision.to_value(),
             "language" | "language-code" => p.language.to_value(),
+            "languages" => Some(&p.languages).filter(|l| !l.is_empty()).to_value(),
             "task" => s.task.to_value(),
             "policy" => s.rule.to_value(),
             "compat" => s.compat.to_value(),
@@ -508,6 +515,7 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "language" | "language-code" => {
             p.language = get::<Option<String>>(value)?.unwrap_or(DEFAULTS.policy.language.clone());
         }
+        "languages" => p.languages = get::<Option<String>>(value)?.unwrap_or_default(),
         "precision" => s.precision = get::<Precision>(value)?,
         "task" => s.task = get::<Task>(value)?,
         "policy" => s.rule = get::<Policy>(value)?,

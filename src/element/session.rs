@@ -186,6 +186,7 @@ impl WhisperStream {
             speaker.session = number;
             speaker.manner = manner(&settings, pace);
             speaker.stream.leg = settings.leg.clone();
+            speaker.stream.probability = 1.0;
             speaker.stream.language = match wanted.policy.language_choice() {
                 Ok(LanguageChoice::Fixed(language)) => Some(language.code.to_string()),
                 _ => None,

@@ -87,6 +87,8 @@ pub struct PolicySettings {
     pub compat: Compat,
     /// Language code, name or BCP-47 tag, or `auto`.
     pub language: String,
+    /// Among which languages `auto` chooses, comma-separated; empty: all.
+    pub languages: String,
     pub task: Task,
     /// Audio between two passes.
     #[serde(rename = "min-chunk-size")]
@@ -132,6 +134,7 @@ impl Default for PolicySettings {
             rule: Rule::AlignAtt,
             compat: Compat::None,
             language: "auto".into(),
+            languages: String::new(),
             task: Task::Transcribe,
             min_chunk_ms: 500,
             audio_min_len_ms: 0,
@@ -161,6 +164,18 @@ pub enum SettingsError {
         "language {0:?} is unknown to Whisper; give a code such as \"fr\", a name such as \"french\", a BCP-47 tag such as \"fr-FR\", or \"auto\""
     )]
     UnknownLanguage(String),
+    #[error(
+        "languages names {0:?}, which is unknown to Whisper; separate codes (\"fr\"), names (\"french\") or BCP-47 tags (\"fr-FR\") by commas, or unset it to allow all languages"
+    )]
+    UnknownAllowed(String),
+    #[error(
+        "languages is {0:?}, but this is an English-only model; add \"en\", unset it, or choose a multilingual model"
+    )]
+    EnglishNotAllowed(String),
+    #[error(
+        "languages names {0:?}, which has no token in this model's vocabulary; take it out, or choose a newer model"
+    )]
+    AllowedNotInModel(String),
     #[error(
         "language {0:?} was asked for, but this is an English-only model; set language to \"en\" or \"auto\", or choose a multilingual model"
     )]
@@ -232,6 +247,7 @@ impl PolicySettings {
     /// Checks every value and pair of values; the first fault found is returned.
     pub fn check(&self) -> Result<(), SettingsError> {
         self.language_choice()?;
+        self.allowed_languages()?;
         if self.min_chunk_ms < 20 {
             return Err(SettingsError::ChunkTooShort(self.min_chunk_ms));
         }
@@ -286,6 +302,22 @@ impl PolicySettings {
         Language::parse(text)
             .map(LanguageChoice::Fixed)
             .ok_or_else(|| SettingsError::UnknownLanguage(self.language.clone()))
+    }
+
+    /// `languages`, understood, each once; empty: all.
+    pub fn allowed_languages(&self) -> Result<Vec<Language>, SettingsError> {
+        let mut allowed: Vec<Language> = Vec::new();
+        if self.languages.trim().is_empty() {
+            return Ok(allowed);
+        }
+        for name in self.languages.split(',').map(str::trim) {
+            let language = Language::parse(name)
+                .ok_or_else(|| SettingsError::UnknownAllowed(name.to_owned()))?;
+            if !allowed.contains(&language) {
+                allowed.push(language);
+            }
+        }
+        Ok(allowed)
     }
 
     /// `min_chunk_ms` in samples.

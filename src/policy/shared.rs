@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::logits::Suppressed;
 use super::settings::{Compat, LanguageChoice, PolicySettings, SettingsError, Task};
-use crate::whisper::{Specials, Tokenizer, WhisperConfig};
+use crate::whisper::{Language, Specials, Tokenizer, WhisperConfig};
 
 /// What the passes of a stream share and never change; replaced when settings change.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Shared {
     pub tokenizer: Arc<Tokenizer>,
     pub specials: Specials,
     pub multilingual: bool,
+    /// Languages that can be detected, and their tokens.
+    pub allowed: Vec<(&'static str, u32)>,
     pub text_positions: usize,
     /// Most tokens of context: what the training reached beyond the half of the positions that the window's own text may
     /// need. For OpenAI's models that is their own limit, half of 448. A model trained without context has none to spare,
@@ -69,6 +71,7 @@ pub(super) fn share(
             return Err(SettingsError::LanguageNotInModel(settings.language));
         }
     }
+    let allowed = allowed(&settings, config, &specials)?;
     if !config.multilingual && settings.task == Task::Translate {
         return Err(SettingsError::CannotTranslate);
     }
@@ -124,6 +127,7 @@ pub(super) fn share(
     Ok(Shared {
         suppressed: Suppressed::new(config.vocab_size, barred),
         multilingual: config.multilingual,
+        allowed,
         text_positions: config.text_positions,
         context_room,
         usable_positions,
@@ -133,4 +137,29 @@ pub(super) fn share(
         tokenizer,
         settings,
     })
+}
+
+/// The languages that `languages` allows on this model.
+fn allowed(
+    settings: &PolicySettings,
+    config: &WhisperConfig,
+    specials: &Specials,
+) -> Result<Vec<(&'static str, u32)>, SettingsError> {
+    let wanted = settings.allowed_languages()?;
+    if wanted.is_empty() {
+        return Ok(specials.languages.clone());
+    }
+    if !config.multilingual {
+        return match wanted.iter().any(|language| language.code == "en") {
+            true => Ok(Vec::new()),
+            false => Err(SettingsError::EnglishNotAllowed(settings.languages.clone())),
+        };
+    }
+    let token = |language: &Language| {
+        let found = specials.languages.iter().find(|l| l.0 == language.code);
+        found
+            .copied()
+            .ok_or_else(|| SettingsError::AllowedNotInModel(language.code.to_owned()))
+    };
+    wanted.iter().map(token).collect()
 }

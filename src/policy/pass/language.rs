@@ -41,7 +41,7 @@ impl Pass {
                 .copied()
                 .unwrap_or(f32::NEG_INFINITY)
         };
-        let languages = &self.from.shared.specials.languages;
+        let languages = &self.from.shared.allowed;
         let Some(&(code, token)) = languages
             .iter()
             .rev()
