@@ -3,6 +3,9 @@
 #[path = "common/audio.rs"]
 #[allow(dead_code)]
 mod audio;
+#[path = "common/engine.rs"]
+#[allow(dead_code)]
+mod engine;
 #[path = "common/formats.rs"]
 #[allow(dead_code)]
 mod formats;
@@ -11,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::GgmlDType;
 use formats::{Model, Stored};
+#[cfg(feature = "demo-model")]
+use gstwhisperstream::engine::Pace;
 use gstwhisperstream::transcribe::{Options, transcribe_buffer};
 use gstwhisperstream::whisper::{
     AlignmentHead, AlignmentSource, Backend, Cancel, ModelSource, Tokenizer, Whisper, WhisperError,
@@ -346,4 +351,73 @@ fn a_state_dict_comes_as_named_tensors() {
         .unwrap_err()
         .to_string();
     assert!(message.contains("does not exist"), "{message}");
+}
+
+/// What a stream says with this CIF checkpoint, or the sentence it failed with.
+#[cfg(feature = "demo-model")]
+fn with_cif(bytes: Option<&[u8]>, truncate: bool) -> Result<String, String> {
+    let dir = folder();
+    let path = dir.path().join("cif.ckpt");
+    let mut settings = engine::settings(Pace::Exact, "fr");
+    if let Some(bytes) = bytes {
+        std::fs::write(&path, bytes).unwrap();
+        settings.cif_model = Some(path);
+    }
+    settings.policy.truncate_last_word = truncate;
+    let (session, ears) = engine::open(settings);
+    for piece in audio::samples("fr-accueil.wav").chunks(8000) {
+        if session.push(piece).is_err() {
+            return Err(ears.wait_failed());
+        }
+    }
+    match session.drain() {
+        Ok(()) => Ok(ears.text()),
+        Err(_) => Err(ears.wait_failed()),
+    }
+}
+
+#[cfg(feature = "demo-model")]
+#[test]
+fn a_cif_model_that_never_sees_a_word_end_cuts_the_last_of_every_pass() {
+    let checkpoint =
+        formats::state_dict(&[("weight", &[1, 192], &[0.0; 192]), ("bias", &[1], &[-20.0])]);
+    let cut = with_cif(Some(&checkpoint), false).unwrap();
+    assert!(cut.split_whitespace().count() > 10, "{cut:?}");
+    assert_eq!(Ok(cut), with_cif(None, true));
+}
+
+#[cfg(feature = "demo-model")]
+#[test]
+fn a_cif_model_for_another_network_is_refused_by_a_sentence() {
+    for (checkpoint, said) in [
+        (
+            formats::state_dict(&[("weight", &[1, 192], &[0.0; 192])]),
+            "no tensor \"bias\"",
+        ),
+        (
+            formats::state_dict(&[("bias", &[1], &[0.0])]),
+            "no tensor \"weight\"",
+        ),
+        (
+            formats::state_dict(&[("weight", &[1, 512], &[0.0; 512]), ("bias", &[1], &[0.0])]),
+            "[1, 512]",
+        ),
+        (
+            formats::state_dict(&[
+                ("weight", &[1, 192], &[0.0; 192]),
+                ("bias", &[2], &[0.0; 2]),
+            ]),
+            "[2]",
+        ),
+        (
+            formats::state_dict(&[
+                ("weight", &[1, 192], &[f32::NAN; 192]),
+                ("bias", &[1], &[0.0]),
+            ]),
+            "no numbers",
+        ),
+    ] {
+        let refused = with_cif(Some(&checkpoint), false).unwrap_err();
+        assert!(refused.contains(said) && refused.contains(';'), "{refused}");
+    }
 }

@@ -468,3 +468,27 @@ fn blocks_with_a_scale_that_is_no_number_are_refused() {
     bytes[at..at + 2].copy_from_slice(&f16::INFINITY.to_le_bytes());
     File::of(&bytes).refused(&["no numbers"]);
 }
+
+#[test]
+fn pipes_and_devices_are_refused_before_they_are_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("config.json");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for path in [pipe.as_path(), dir.path(), Path::new("/dev/zero")] {
+        let path = path.to_owned();
+        let (done, refused) = std::sync::mpsc::channel();
+        // A thread, since a pipe that was opened would wait for ever.
+        std::thread::spawn(move || {
+            let source = ModelSource::Path(path);
+            let cancel = Cancel::default();
+            let loaded = Whisper::load(&source, Backend::default(), &cancel, &mut |_| {});
+            done.send(loaded.err().unwrap().to_string()).unwrap();
+        });
+        let message = refused.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(
+            message.contains("no regular file") && message.contains(';'),
+            "{message}"
+        );
+    }
+}

@@ -37,7 +37,7 @@ pub fn all() -> Vec<glib::ParamSpec> {
     vec![
         text(
             "model",
-            "Directory of a Hugging Face Whisper model (config.json, model.safetensors, tokenizer.json), or its id on the hub (org/name or org/name@revision), fetched when first used; unset: the bundled demo model",
+            "Whisper model: a Hugging Face directory, one file of any name (safetensors, OpenAI's .pt, whisper.cpp's ggml, GGUF), or an id on the hub (org/name or org/name@revision), fetched when first used; unset: the bundled demo model",
             d.model.as_deref(),
             Ready,
         ),

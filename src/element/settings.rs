@@ -77,7 +77,7 @@ pub enum Refusal {
     #[error(transparent)]
     Vad(#[from] VadError),
     #[error(
-        "model is empty; give the directory of a Whisper model or its id on the Hugging Face hub, or leave the property unset for the bundled demo model"
+        "model is empty; give the directory or file of a Whisper model or its id on the Hugging Face hub, or leave the property unset for the bundled demo model"
     )]
     EmptyModel,
     #[error(transparent)]

@@ -27,6 +27,8 @@ pub enum WhisperError {
     MissingFile { dir: PathBuf, file: String },
     #[error("{path:?} cannot be read: {reason}; check the file and its permissions")]
     Unreadable { path: PathBuf, reason: String },
+    #[error("{path:?} is no regular file but a pipe, a device or a folder; give a file on a disk")]
+    NotAFile { path: PathBuf },
     #[error("{path:?} is not the JSON it should be: {reason}; download the file again")]
     BadJson { path: PathBuf, reason: String },
     #[error(

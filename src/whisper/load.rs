@@ -273,14 +273,11 @@ fn required(dir: &Path, name: &str) -> Result<File, WhisperError> {
 
 fn optional(dir: &Path, name: &str) -> Result<Option<File>, WhisperError> {
     let path: PathBuf = dir.join(name);
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(Some(File { path, bytes })),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(WhisperError::Unreadable {
-            path,
-            reason: e.to_string(),
-        }),
+    if !path.exists() {
+        return Ok(None);
     }
+    let bytes = weights::read(&path)?;
+    Ok(Some(File { path, bytes }))
 }
 
 fn bundled() -> Result<Parts, WhisperError> {

@@ -38,6 +38,8 @@ pub use load::Loading;
 pub use mel::{LogMel, MelFilters};
 pub use model::{Arithmetic, Backend, Device, ModelSource, Precision, Whisper};
 pub use tokenizer::{Specials, Tokenizer, WordTokens};
+#[doc(hidden)]
+pub use weights::fuzzing;
 pub use weights::hub::{Fetched, HubError, cached};
 pub use weights::{StateTensor, read_state_dict};
 

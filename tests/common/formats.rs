@@ -221,6 +221,7 @@ pub struct Torch {
 }
 
 impl Torch {
+    #[allow(clippy::new_without_default)]
     pub fn new() -> Torch {
         Torch {
             pickle: b"\x80\x02".to_vec(),
@@ -249,24 +250,30 @@ impl Torch {
 
     /// `_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())`.
     pub fn tensor(&mut self, shape: &[usize], strides: &[usize], values: &[f32], stored: Stored) {
+        let key = self.storages.len();
+        self.describe(key, shape, strides, stored);
+        self.storages.push(match stored {
+            Stored::Half => halves(values),
+            Stored::Float => singles(values),
+        });
+    }
+
+    /// The same, of a storage that is written elsewhere.
+    pub fn describe(&mut self, key: usize, shape: &[usize], strides: &[usize], stored: Stored) {
         self.pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
         self.text("storage");
         self.pickle.extend(match stored {
             Stored::Half => &b"ctorch\nHalfStorage\n"[..],
             Stored::Float => b"ctorch\nFloatStorage\n",
         });
-        self.text(&self.storages.len().to_string());
+        self.text(&key.to_string());
         self.text("cpu");
-        self.number(values.len());
+        self.number(shape.iter().product());
         self.pickle.extend(b"tQ");
         self.number(0);
         self.numbers(shape);
         self.numbers(strides);
         self.pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
-        self.storages.push(match stored {
-            Stored::Half => halves(values),
-            Stored::Float => singles(values),
-        });
     }
 
     /// The archive; `self.pickle` must have ended.
@@ -359,7 +366,7 @@ fn ggml_type(tensor: &Named, matrices: GgmlDType) -> GgmlDType {
 }
 
 /// ggml's number of a type, and of files whose matrices have it.
-fn ggml_number(blocks: GgmlDType) -> (u32, u32) {
+pub fn ggml_number(blocks: GgmlDType) -> (u32, u32) {
     match blocks {
         GgmlDType::F32 => (0, 0),
         GgmlDType::F16 => (1, 1),

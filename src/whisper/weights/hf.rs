@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::shard::{Shard, unreadable};
+use super::shard::{self, Shard};
 use crate::whisper::WhisperError;
 
 /// The names of weights, the preferred first: in one file, or the index of several.
@@ -35,7 +35,7 @@ pub fn directory(dir: &Path) -> Result<Vec<Shard>, WhisperError> {
 }
 
 fn sharded(dir: &Path, index: PathBuf) -> Result<Vec<Shard>, WhisperError> {
-    let json = std::fs::read(&index).map_err(|e| unreadable(&index, e))?;
+    let json = shard::read(&index)?;
     let bad = |reason: String| WhisperError::BadJson {
         path: index.clone(),
         reason,

@@ -5,6 +5,7 @@ mod container;
 mod cursor;
 mod entry;
 mod flaw;
+pub mod fuzzing;
 mod ggml;
 mod gguf;
 mod hf;
@@ -24,7 +25,7 @@ use super::{Cancel, WhisperError};
 pub use checkpoint::{Checkpoint, Dims};
 pub use container::Container;
 pub use hf::directory;
-pub use shard::Shard;
+pub use shard::{Shard, read};
 pub use state::{StateTensor, read_state_dict};
 
 use entry::Dtype;

@@ -28,8 +28,9 @@ impl Shard {
     /// Maps a file.
     ///
     /// # Errors
-    /// A file that cannot be opened or mapped.
+    /// What is no file, or cannot be opened or mapped.
     pub fn map(path: PathBuf) -> Result<Shard, WhisperError> {
+        regular(&path)?;
         let file = File::open(&path).map_err(|e| unreadable(&path, e))?;
         let length = file.metadata().map_err(|e| unreadable(&path, e))?.len();
         if length == 0 {
@@ -51,7 +52,26 @@ impl Shard {
     }
 }
 
-pub fn unreadable(path: &Path, error: std::io::Error) -> WhisperError {
+/// Reads a small file.
+///
+/// # Errors
+/// What is no file, or cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, WhisperError> {
+    regular(path)?;
+    std::fs::read(path).map_err(|e| unreadable(path, e))
+}
+
+/// Refuses pipes, which nobody may ever write to, and devices, which may never end, before they are opened.
+fn regular(path: &Path) -> Result<(), WhisperError> {
+    let metadata = std::fs::metadata(path).map_err(|e| unreadable(path, e))?;
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    Err(WhisperError::NotAFile { path })
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> WhisperError {
     WhisperError::Unreadable {
         path: path.to_owned(),
         reason: error.to_string(),

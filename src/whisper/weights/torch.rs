@@ -48,7 +48,18 @@ pub fn read(bytes: &[u8]) -> Result<Saved, Flaw> {
         ));
     }
     let pickled = files.get(index).and_then(|range| bytes.get(range.clone()));
-    let pickle = Pickle::read(pickled.ok_or("its data.pkl is not there")?)?;
+    let pickled = pickled.ok_or("its data.pkl is not there")?;
+    saved(pickled, |key| {
+        files.get(&format!("{folder}data/{key}")).cloned()
+    })
+}
+
+/// What a pickle describes; `storage` finds the file of a storage.
+pub fn saved(
+    pickled: &[u8],
+    storage: impl Fn(&str) -> Option<Range<usize>>,
+) -> Result<Saved, Flaw> {
+    let pickle = Pickle::read(pickled)?;
     let root = pickle.root();
     let inner = INNER.iter().find_map(|name| pickle.item(root, name));
     let inner = inner.filter(|inner| matches!(inner, Value::Dict(_)));
@@ -56,10 +67,9 @@ pub fn read(bytes: &[u8]) -> Result<Saved, Flaw> {
     let mut tensors = Vec::new();
     for (name, value) in pickle.items(inner.unwrap_or(root)) {
         if let Value::Tensor(tensor) = value {
-            let file = format!("{folder}data/{}", tensor.storage.key);
-            let file = files.get(&file);
+            let file = storage(tensor.storage.key);
             let file = file.ok_or_else(|| format!("the storage of {name} is not there"))?;
-            let entry = entry(tensor, file);
+            let entry = entry(tensor, &file);
             let entry = entry.map_err(|reason| format!("{name} {reason}"))?;
             tensors.push((name.to_owned(), entry));
         }
