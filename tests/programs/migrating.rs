@@ -11,6 +11,7 @@ use std::time::Duration;
 use gst::glib;
 use gst::prelude::*;
 use gstwhisperstream::engine::{ModelKey, models};
+use gstwhisperstream::policy::AudioCtx;
 use gstwhisperstream::transcribe::{Options, transcribe_buffer};
 use gstwhisperstream::whisper::{Backend, ModelSource};
 
@@ -456,6 +457,8 @@ fn a_sliding_buffer_does_worse() {
         let file = format!("{name}.wav");
         let mut options = Options::default();
         options.policy.language = name[..2].to_owned();
+        // For both; else it takes minutes.
+        options.policy.audio_ctx = AudioCtx::Auto;
         let (samples, truth) = (samples(&file), spoken(&file));
         let streamed = words(&transcribe_buffer(&samples, &options).unwrap().text());
         let slid = slide(&samples, &options);
