@@ -9,7 +9,8 @@
 //! Live speech-to-text inside GStreamer: Whisper under the AlignAtt simultaneous policy.
 //!
 //! Five rooms, and arrows only downward: [`element`] (GStreamer) → [`engine`] (threads, sharing)
-//! → [`policy`] (what may be said when) and [`speech`] (who speaks since when) → [`whisper`] (the network).
+//! → [`policy`] (what may be said when) and [`speech`] (who speaks since when) → [`whisper`] (the network). Beside them
+//! [`text`]: what is made of words before people see them.
 
 // Nothing that audio, a file, a property or a peer can reach may bring the process down.
 #![cfg_attr(
@@ -28,6 +29,7 @@ pub mod element;
 pub mod engine;
 pub mod policy;
 pub mod speech;
+pub mod text;
 pub mod transcribe;
 pub mod whisper;
 

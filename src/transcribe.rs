@@ -12,12 +12,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gst::prelude::*;
 
 use crate::engine::{EngineError, Event, ModelKey, Pace, Session, SessionSettings, Stopped};
-use crate::policy::{Detected, PolicySettings, Word};
+use crate::policy::{Detected, PolicySettings, Samples, Word};
 use crate::speech::{BargeInSettings, VadSettings};
+use crate::text::{Cue, CueRules, Cues, Spoken, Subtitles};
 use crate::whisper::{AlignmentHead, Backend, ModelSource};
 
 /// How a recording is transcribed. By default as the element does it: the bundled demo model (if it is compiled in), f32
@@ -59,11 +61,49 @@ impl Transcript {
         self.utterances.iter().flatten()
     }
 
+    /// The words as subtitles.
+    pub fn cues(&self, rules: CueRules) -> Vec<Cue<Word>> {
+        let mut cues = Cues::unhurried(rules);
+        let mut done = Vec::new();
+        for utterance in &self.utterances {
+            done.extend(cues.add(utterance.clone()));
+        }
+        done.extend(cues.take(Duration::MAX));
+        done
+    }
+
+    /// A subtitle file.
+    pub fn subtitles(&self, kind: Subtitles, rules: CueRules) -> String {
+        let cues = self.cues(rules);
+        let text = (1..).zip(&cues).map(|(number, cue)| kind.cue(number, cue));
+        std::iter::once(kind.head().to_owned())
+            .chain(text)
+            .collect()
+    }
+
     /// All words on one line.
     pub fn text(&self) -> String {
         let text: String = self.words().map(|word| word.text.as_str()).collect();
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
+}
+
+impl Spoken for Word {
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn start(&self) -> Duration {
+        time(self.start)
+    }
+
+    fn end(&self) -> Duration {
+        time(self.end)
+    }
+}
+
+fn time(samples: Samples) -> Duration {
+    Duration::from_nanos(samples.saturating_mul(62_500))
 }
 
 /// Why a recording was not transcribed.

@@ -135,8 +135,13 @@ fn an_utterance_is_cut_into_captions() {
         bench.record.outs()
     );
     for buffer in &buffers {
-        assert!(text_of(buffer).chars().count() <= 84);
-        assert!(buffer.duration().unwrap() <= ClockTime::from_seconds(6));
+        let text = text_of(buffer);
+        assert!(text.lines().count() <= 2, "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 42),
+            "{text}"
+        );
+        assert!(buffer.duration().unwrap() <= ClockTime::from_seconds(7));
     }
     let heard = words(&bench.record.text());
     let spoken: Vec<_> = said("fr-accueil")

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use gstwhisperstream::text::CueRules;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -32,6 +33,26 @@ pub struct Args {
     /// Where to write it [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Write SubRip subtitles, too
+    #[arg(long, value_name = "FILE", help_heading = CAPTIONS)]
+    pub srt: Option<PathBuf>,
+
+    /// Write WebVTT subtitles, too
+    #[arg(long, value_name = "FILE", help_heading = CAPTIONS)]
+    pub vtt: Option<PathBuf>,
+
+    /// Most characters of a line of subtitles
+    #[arg(long, value_name = "CHARS", default_value_t = 42, help_heading = CAPTIONS)]
+    pub line_length: usize,
+
+    /// Most lines of a subtitle
+    #[arg(long, default_value_t = 2, help_heading = CAPTIONS)]
+    pub lines: usize,
+
+    /// Characters a second that subtitles stay readable at, where the speaker leaves the time
+    #[arg(long, value_name = "CHARS", default_value_t = 17.0, help_heading = CAPTIONS)]
+    pub reading_speed: f64,
 
     /// Take the input at the pace of a live speaker instead of as fast as the machine can
     #[arg(long)]
@@ -69,9 +90,17 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", help_heading = SPEECH)]
     pub static_init_prompt: Option<String>,
 
-    /// What one line, cue or JSON object holds [default: chunk for JSON, else utterance]
+    /// What one line or JSON object holds [default: chunk for JSON, else utterance]
     #[arg(long, value_parser = ["word", "chunk", "utterance"], help_heading = SPEECH)]
     pub unit: Option<String>,
+
+    /// `remove` leaves hesitations out (euh, um) [default: keep]
+    #[arg(long, value_parser = ["keep", "remove"], help_heading = SPEECH)]
+    pub fillers: Option<String>,
+
+    /// `digits` masks runs of three digits or more, spoken or in numerals [default: none]
+    #[arg(long, value_parser = ["none", "digits"], help_heading = SPEECH)]
+    pub redact: Option<String>,
 
     /// Show the words not yet decided behind the progress bar
     #[arg(long, help_heading = SPEECH)]
@@ -127,10 +156,21 @@ pub struct Args {
 }
 
 const MODEL: &str = "Model";
+const CAPTIONS: &str = "Subtitles";
 const SPEECH: &str = "Speech";
 const POLICY: &str = "Policy and time";
 
 impl Args {
+    /// What subtitles are to be like.
+    pub fn cue_rules(&self) -> CueRules {
+        CueRules {
+            line_chars: self.line_length,
+            lines: self.lines,
+            chars_per_second: self.reading_speed,
+            ..CueRules::default()
+        }
+    }
+
     /// The element's properties this command line asks for, by name.
     pub fn properties(&self) -> Vec<(&'static str, String)> {
         let by_default = |given: &Option<String>, default: Option<&str>| {
@@ -139,8 +179,9 @@ impl Args {
         let number = |n: Option<u32>| n.map(|n| n.to_string());
         let switch = |on: bool| on.then(|| "true".to_owned());
         let unit = match self.format {
-            Format::Json => None,
-            Format::Txt | Format::Srt | Format::Vtt => Some("utterance"),
+            Format::Txt => Some("utterance"),
+            // Subtitles are cut here, not in the element.
+            Format::Json | Format::Srt | Format::Vtt => None,
         };
         [
             ("model", self.model.clone()),
@@ -167,6 +208,8 @@ impl Args {
             ("latency", number(self.latency)),
             ("lateness", number(self.lateness)),
             ("dump-dir", self.dump_dir.clone()),
+            ("fillers", self.fillers.clone()),
+            ("redact", self.redact.clone()),
         ]
         .into_iter()
         .filter_map(|(name, value)| value.map(|value| (name, value)))

@@ -10,6 +10,7 @@
 //! decided until then is written).
 
 mod args;
+mod captions;
 mod failure;
 mod output;
 mod pipeline;
@@ -23,6 +24,7 @@ use clap::Parser;
 use signal_hook::{consts::SIGINT, flag};
 
 use args::Args;
+use captions::Captions;
 use failure::{Failure, MissingPlugins};
 use output::Output;
 use pipeline::Transcription;
@@ -56,7 +58,8 @@ fn run(args: &Args) -> Result<End, Failure> {
     let interrupts = watch_interrupts()?;
     let progress = Progress::new(args);
     let output = Output::open(args.output.as_deref(), progress.clone())?;
-    let transcription = Transcription::build(args, output.clone())?;
+    let captions = Captions::open(args, &output, &progress)?;
+    let transcription = Transcription::build(args, output.clone(), captions.clone())?;
 
     let end = transcription
         .start()
@@ -68,6 +71,7 @@ fn run(args: &Args) -> Result<End, Failure> {
         return Ok(End::Finished);
     }
     output.close()?;
+    captions.close()?;
     end
 }
 

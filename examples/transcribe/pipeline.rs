@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-//! `uridecodebin ! audioconvert ! audioresample [! clocksync] ! whisperstream [! srtenc | webvttenc] ! appsink`
+//! `uridecodebin ! audioconvert ! audioresample [! clocksync] ! whisperstream ! appsink`
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +9,7 @@ use gst::ClockTime;
 use gst::prelude::*;
 
 use crate::args::{Args, Format};
+use crate::captions::Captions;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -23,7 +24,11 @@ pub struct Transcription {
 }
 
 impl Transcription {
-    pub fn build(args: &Args, output: Output) -> Result<Transcription, Failure> {
+    pub fn build(
+        args: &Args,
+        output: Output,
+        captions: Captions,
+    ) -> Result<Transcription, Failure> {
         let pipeline = gst::Pipeline::new();
         let source = source(&args.input)?;
         let convert = make("audioconvert")?;
@@ -32,18 +37,15 @@ impl Transcription {
         for (name, value) in args.properties() {
             set(&whisper, name, &value)?;
         }
-        let sink = sink(args.format, output);
+        let decided = Arc::new(AtomicU64::new(0));
+        watch_decided(&whisper, decided.clone(), captions.clone());
+        let sink = sink(args.format, output, captions, decided.clone());
 
         let mut chain = vec![convert.clone(), resample];
         if args.realtime {
             chain.push(make("clocksync")?);
         }
         chain.push(whisper.clone());
-        chain.extend(match args.format {
-            Format::Txt | Format::Json => None,
-            Format::Srt => Some(make("srtenc")?),
-            Format::Vtt => Some(make("webvttenc")?),
-        });
         chain.push(sink.upcast());
         pipeline
             .add(&source)
@@ -53,8 +55,6 @@ impl Transcription {
 
         let heard_audio = Arc::new(AtomicBool::new(false));
         link_first_audio(&source, &convert, heard_audio.clone());
-        let decided = Arc::new(AtomicU64::new(0));
-        watch_decided(&whisper, decided.clone());
         let bus = pipeline
             .bus()
             .ok_or_else(|| Failure::Setup("the pipeline has no bus".into()))?;
@@ -117,7 +117,6 @@ fn make(name: &str) -> Result<gst::Element, Failure> {
         .map_err(|_| Failure::NoElement {
             name: name.to_owned(),
             package: match name {
-                "srtenc" | "webvttenc" => "gstreamer1.0-plugins-bad",
                 "clocksync" | "fdsrc" => "libgstreamer1.0-0",
                 _ => "gstreamer1.0-plugins-base",
             },
@@ -191,7 +190,7 @@ fn link_first_audio(decoder: &gst::Element, convert: &gst::Element, heard: Arc<A
 }
 
 /// Notes the end of every buffer and GAP that leaves the element: up to there all is decided.
-fn watch_decided(whisper: &gst::Element, decided: Arc<AtomicU64>) {
+fn watch_decided(whisper: &gst::Element, decided: Arc<AtomicU64>, captions: Captions) {
     let Some(pad) = whisper.static_pad("src") else {
         return;
     };
@@ -204,7 +203,9 @@ fn watch_decided(whisper: &gst::Element, decided: Arc<AtomicU64>) {
             Some(gst::PadProbeData::Event(event)) => match event.view() {
                 gst::EventView::Gap(gap) => {
                     let (start, duration) = gap.get();
-                    Some(start + duration.unwrap_or_default())
+                    let end = start + duration.unwrap_or_default();
+                    captions.quiet(end);
+                    Some(end)
                 }
                 _ => None,
             },
@@ -217,30 +218,44 @@ fn watch_decided(whisper: &gst::Element, decided: Arc<AtomicU64>) {
     });
 }
 
-/// Writes what arrives. Text gets its line end here; the other formats bring theirs.
-fn sink(format: Format, output: Output) -> gst_app::AppSink {
+/// Writes what arrives. Text gets its line end here; JSON brings its own; subtitles are made of the words.
+fn sink(
+    format: Format,
+    output: Output,
+    captions: Captions,
+    decided: Arc<AtomicU64>,
+) -> gst_app::AppSink {
     let caps = match format {
-        Format::Txt => gst::Caps::builder("text/x-raw")
+        Format::Json => gst::Caps::new_empty_simple("application/x-json"),
+        Format::Txt | Format::Srt | Format::Vtt => gst::Caps::builder("text/x-raw")
             .field("format", "utf8")
             .build(),
-        Format::Json => gst::Caps::new_empty_simple("application/x-json"),
-        Format::Srt => gst::Caps::new_empty_simple("application/x-subtitle"),
-        Format::Vtt => gst::Caps::new_empty_simple("application/x-subtitle-vtt"),
     };
+    let last = captions.clone();
     let take = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        let Some(map) = sample.buffer().and_then(|b| b.map_readable().ok()) else {
+        let Some(buffer) = sample.buffer() else {
             return Ok(gst::FlowSuccess::Ok);
         };
-        let mut bytes = map.as_slice().to_vec();
-        if format == Format::Txt {
-            bytes.push(b'\n');
+        let mut written = captions.add(buffer);
+        if matches!(format, Format::Txt | Format::Json)
+            && let Ok(map) = buffer.map_readable()
+        {
+            let mut bytes = map.as_slice().to_vec();
+            if format == Format::Txt {
+                // One line, whatever lines the caption has.
+                bytes
+                    .iter_mut()
+                    .filter(|byte| **byte == b'\n')
+                    .for_each(|byte| *byte = b' ');
+                bytes.push(b'\n');
+            }
+            written &= output.write(&bytes);
         }
         // Nobody can be written to any more: end the stream rather than decode on for nobody.
-        if output.write(&bytes) {
-            Ok(gst::FlowSuccess::Ok)
-        } else {
-            Err(gst::FlowError::Error)
+        match written {
+            true => Ok(gst::FlowSuccess::Ok),
+            false => Err(gst::FlowError::Error),
         }
     };
     gst_app::AppSink::builder()
@@ -249,6 +264,10 @@ fn sink(format: Format, output: Output) -> gst_app::AppSink {
         .callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(take)
+                .eos(move |_| {
+                    let end = ClockTime::from_nseconds(decided.load(Ordering::Relaxed));
+                    last.finish(end);
+                })
                 .build(),
         )
         .build()

@@ -1,17 +1,10 @@
-//! Words into readable text: spaces, punctuation, and cues for subtitles. Pure.
+//! Words into readable text: spaces and punctuation. Pure; cues are cut in [`crate::text`].
+
+use std::time::Duration;
 
 use gst::ClockTime;
 
-/// Most characters of a cue: two lines of 42, the usual width of subtitles.
-const CUE_CHARS: usize = 84;
-/// From here on a cue ends with its sentence.
-const SENTENCE_CHARS: usize = 42;
-/// Longest cue.
-const CUE_LONGEST: ClockTime = ClockTime::from_seconds(6);
-/// A cue stays this long, if nothing follows it sooner.
-const CUE_SHORTEST: ClockTime = ClockTime::from_seconds(1);
-/// A pause that ends a cue.
-const CUE_PAUSE: ClockTime = ClockTime::from_seconds(1);
+use crate::text::{Rewrite, Spoken};
 
 /// A committed word on the segment's clock.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,85 +17,30 @@ pub struct TimedWord {
     pub confidence: f32,
 }
 
-/// Words that leave together.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cue {
-    pub words: Vec<TimedWord>,
-    pub start: ClockTime,
-    pub end: ClockTime,
+impl Spoken for TimedWord {
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn start(&self) -> Duration {
+        self.start.into()
+    }
+
+    fn end(&self) -> Duration {
+        self.end.into()
+    }
 }
 
-/// Gathers words until they make a readable cue.
-#[derive(Debug, Default)]
-pub struct Cues {
-    pending: Vec<TimedWord>,
+impl Rewrite for TimedWord {
+    fn set_text(&mut self, text: String) {
+        self.text = text;
+        self.tokens.clear();
+    }
 }
 
-impl Cues {
-    /// Takes words in; returns the cues that they completed.
-    pub fn add(&mut self, words: Vec<TimedWord>) -> Vec<Cue> {
-        let mut done = Vec::new();
-        for word in words {
-            if self.breaks_before(&word) {
-                done.extend(self.take(word.start));
-            }
-            self.pending.push(word);
-        }
-        done
-    }
-
-    /// Nothing later starts before `until`: returns the cue that this ends, if any.
-    pub fn quiet(&mut self, until: ClockTime) -> Option<Cue> {
-        let (first, last) = (self.pending.first()?, self.pending.last()?);
-        let pause = until >= last.end.saturating_add(CUE_PAUSE);
-        let full = until >= first.start.saturating_add(CUE_LONGEST);
-        if pause || full {
-            self.take(until)
-        } else {
-            None
-        }
-    }
-
-    /// Returns what is left; `end` is where the audio ends.
-    pub fn take(&mut self, end: ClockTime) -> Option<Cue> {
-        let words = std::mem::take(&mut self.pending);
-        let start = words.first()?.start;
-        let spoken = words.last()?.end;
-        let lingering = start.saturating_add(CUE_SHORTEST).min(end);
-        Some(Cue {
-            words,
-            start,
-            end: spoken.max(lingering),
-        })
-    }
-
-    /// Where the cue being gathered starts.
-    pub fn start(&self) -> Option<ClockTime> {
-        self.pending.first().map(|word| word.start)
-    }
-
-    /// Forgets what was gathered.
-    pub fn clear(&mut self) {
-        self.pending.clear();
-    }
-
-    fn breaks_before(&self, word: &TimedWord) -> bool {
-        let (Some(first), Some(last)) = (self.pending.first(), self.pending.last()) else {
-            return false;
-        };
-        if is_attached(&word.text) {
-            return false;
-        }
-        let chars: usize = self.pending.iter().map(|w| w.text.chars().count()).sum();
-        let sentence = last
-            .text
-            .trim_end()
-            .ends_with(['.', '?', '!', '…', '。', '？', '！']);
-        chars + word.text.chars().count() > CUE_CHARS
-            || word.end > first.start.saturating_add(CUE_LONGEST)
-            || word.start >= last.end.saturating_add(CUE_PAUSE)
-            || (sentence && chars >= SENTENCE_CHARS)
-    }
+/// An instant on the segment's clock.
+pub fn clock_time(time: Duration) -> ClockTime {
+    ClockTime::from_nseconds(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1))
 }
 
 /// Joins punctuation to the word before it, so that no buffer holds a lone comma.
@@ -168,13 +106,6 @@ mod tests {
         }
     }
 
-    /// Twenty words of seven letters, one every 250 ms.
-    fn speech() -> Vec<TimedWord> {
-        (0..20)
-            .map(|n| word(" bonjour", n * 250, n * 250 + 200))
-            .collect()
-    }
-
     #[test]
     fn words_are_joined_by_single_spaces() {
         let words = [
@@ -210,75 +141,5 @@ mod tests {
         assert_eq!(words[0].text, " oui,");
         assert_eq!(words[0].end, ms(320));
         assert_eq!(words[0].tokens, [1, 1]);
-    }
-
-    #[test]
-    fn a_cue_holds_at_most_two_lines() {
-        let mut cues = Cues::default();
-        let done = cues.add(speech());
-        assert_eq!(done.len(), 1);
-        for cue in done.iter().chain(cues.take(ms(5_000)).iter()) {
-            let text = readable(&cue.words);
-            assert!(text.chars().count() <= CUE_CHARS, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_cue_lasts_at_most_six_seconds() {
-        let mut cues = Cues::default();
-        let slow = (0..10)
-            .map(|n| word(" a", n * 900, n * 900 + 800))
-            .collect();
-        for cue in cues.add(slow) {
-            assert!(cue.end - cue.start <= CUE_LONGEST);
-        }
-    }
-
-    #[test]
-    fn a_pause_ends_a_cue() {
-        let mut cues = Cues::default();
-        let done = cues.add(vec![word(" allô", 0, 400), word(" bonjour", 2_000, 2_500)]);
-        assert_eq!(done.len(), 1);
-        assert_eq!(done[0].end, ms(1_000));
-        assert_eq!(cues.start(), Some(ms(2_000)));
-        assert_eq!(cues.quiet(ms(3_400)), None);
-        assert_eq!(cues.quiet(ms(3_500)).map(|cue| cue.end), Some(ms(3_000)));
-        assert_eq!(cues.start(), None);
-    }
-
-    #[test]
-    fn a_cue_never_outlasts_the_next_word() {
-        let mut cues = Cues::default();
-        cues.add(speech());
-        let mut longer = Cues::default();
-        longer.add(vec![word(" a", 0, 100)]);
-        assert_eq!(longer.take(ms(300)).map(|cue| cue.end), Some(ms(300)));
-    }
-
-    #[test]
-    fn a_sentence_ends_a_cue_that_is_long_enough() {
-        let mut cues = Cues::default();
-        let long = word(
-            " vous êtes bien sur la messagerie de Jean Dupont.",
-            0,
-            3_000,
-        );
-        assert_eq!(
-            cues.add(vec![long, word(" laissez", 3_100, 3_400)]).len(),
-            1
-        );
-        let mut short = Cues::default();
-        assert!(
-            short
-                .add(vec![word(" Oui.", 0, 300), word(" Non.", 400, 700)])
-                .is_empty()
-        );
-    }
-
-    #[test]
-    fn punctuation_never_starts_a_cue() {
-        let mut cues = Cues::default();
-        let done = cues.add(vec![word(" oui", 0, 300), word("!", 5_000, 9_000)]);
-        assert!(done.is_empty());
     }
 }

@@ -288,6 +288,7 @@ impl WhisperStream {
                 lock(&self.input).carry = None;
                 lock(&self.timeline).jump(pts);
                 lock(&self.speaker).finish(pts);
+                self.tell_untold();
             }
             Join::Back(by) => {
                 self.end()?;
@@ -344,9 +345,12 @@ impl WhisperStream {
             return;
         }
         let received = lock(&self.timeline).end();
-        if let Ok(mut speaker) = self.speaker.try_lock() {
+        let untold = self.speaker.try_lock().map(|mut speaker| {
             speaker.keep_up(received);
-        }
+            self.untold(&mut speaker)
+        });
+        let untold = untold.unwrap_or_default();
+        untold.into_iter().for_each(|message| self.post(message));
     }
 
     /// What downstream said to the last push, if that is known without waiting.

@@ -6,7 +6,7 @@ use gst::ClockTime;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use super::cues::{TimedWord, readable, tidy};
+use super::cues::{TimedWord, harmless, readable, tidy};
 
 /// What all pieces of a stream have in common.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,8 @@ impl Stream {
 #[derive(Clone, Debug)]
 pub struct Piece {
     pub words: Vec<TimedWord>,
+    /// Of a caption: its lines.
+    pub lines: Vec<String>,
     /// Under `compat=simulstreaming`: the text as the reference has it.
     pub verbatim: Option<String>,
     pub start: ClockTime,
@@ -45,7 +47,11 @@ impl Piece {
     /// The text of a `text/x-raw` buffer.
     pub fn text(&self) -> String {
         match &self.verbatim {
-            Some(text) => super::cues::harmless(text),
+            Some(text) => harmless(text),
+            None if !self.lines.is_empty() => {
+                let lines: Vec<String> = self.lines.iter().map(|line| harmless(line)).collect();
+                lines.join("\n")
+            }
             None => readable(&self.words),
         }
     }
@@ -249,6 +255,7 @@ mod tests {
         };
         Piece {
             words: vec![word(" all", 400, 400, &[439]), word("ô", 580, 580, &[2851])],
+            lines: Vec::new(),
             verbatim: verbatim.map(Into::into),
             start: ClockTime::from_mseconds(400),
             end: ClockTime::from_mseconds(581),

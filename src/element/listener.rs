@@ -10,7 +10,7 @@ use super::cues::{TimedWord, tidy};
 use super::imp::{CAT, WhisperStream, lock};
 use super::messages::{self, Stretch};
 use super::session::error_message;
-use super::speaker::{Progress, Speaker, Timed, Utterance};
+use super::speaker::{Progress, Speaker, Timed, Untold, Utterance};
 use super::timeline::{Timeline, duration_of};
 use crate::engine::{Degradation, Event};
 use crate::policy::{Detected, PartialWord, Release, Samples, Word};
@@ -149,29 +149,84 @@ impl WhisperStream {
                 return None;
             }
             self.speak_language(speaker);
-            speaker.say(&timed);
             let segment = speaker.out.segment()?.clone();
-            let stretch = Stretch::new(&segment, timed.start, timed.end);
-            let mut messages = vec![
+            let told = self.edit(speaker, &timed).map(|edited| {
+                speaker.say(&edited);
+                let (stretch, message) = self.words_message(speaker, &segment, &edited);
+                speaker.untold.push(Untold::Message(message));
                 stretch
-                    .structure("whisperstream/words", utterance)
-                    .field("text", tidy(&timed.text))
-                    .field("words", messages::words(&timed.words))
-                    .field_if_some("language", speaker.stream.language.clone())
-                    .field_if_some("probability", speaker.stream.probability())
-                    .field("is-final", is_final)
-                    .field("delay", self.delay(&stretch, timed.decided))
-                    .build(),
-            ];
+            });
+            let mut messages = self.untold(speaker);
             if is_final {
                 messages.extend(self.end_utterance(speaker, timed.decided));
             }
-            Some((stretch, messages))
+            Some((told, messages))
         });
-        if let Some((stretch, messages)) = said.flatten() {
+        if let Some((told, messages)) = said.flatten() {
             messages.into_iter().for_each(|message| self.post(message));
-            self.observe(&stretch);
+            if let Some(stretch) = told {
+                self.observe(&stretch);
+            }
         }
+    }
+
+    /// What is left of a release when it is edited, if anything is. Digits masked in it are told of.
+    fn edit(&self, speaker: &mut Speaker, release: &Timed) -> Option<Timed> {
+        if !speaker.edits.is_any() {
+            return Some(release.clone());
+        }
+        let language = speaker.stream.language.clone();
+        let words = release.words.clone();
+        let edited = speaker
+            .edits
+            .take(words, language.as_deref(), release.is_final);
+        speaker.mute(&edited.spans, release.utterance);
+        release.with(edited.words)
+    }
+
+    /// The message about words that were said.
+    fn words_message(
+        &self,
+        speaker: &Speaker,
+        segment: &gst::FormattedSegment<ClockTime>,
+        release: &Timed,
+    ) -> (Stretch, gst::Structure) {
+        let stretch = Stretch::new(segment, release.start, release.end);
+        let message = stretch
+            .structure("whisperstream/words", release.utterance)
+            .field("text", tidy(&release.text))
+            .field("words", messages::words(&release.words))
+            .field_if_some("language", speaker.stream.language.clone())
+            .field_if_some("probability", speaker.stream.probability())
+            .field("is-final", release.is_final)
+            .field("delay", self.delay(&stretch, release.decided))
+            .build();
+        (stretch, message)
+    }
+
+    /// Messages about what was said since the last were posted.
+    pub(super) fn untold(&self, speaker: &mut Speaker) -> Vec<gst::Structure> {
+        let untold = std::mem::take(&mut speaker.untold);
+        let Some(segment) = speaker.out.segment().cloned() else {
+            return Vec::new();
+        };
+        let message = |untold| match untold {
+            Untold::Words(release) => self.words_message(speaker, &segment, &release).1,
+            Untold::Message(message) => message,
+        };
+        untold.into_iter().map(message).collect()
+    }
+
+    /// Posts what the speaker said of itself.
+    pub(super) fn tell_untold(&self) {
+        let messages = {
+            let mut speaker = lock(&self.speaker);
+            match speaker.untold.is_empty() {
+                true => return,
+                false => self.untold(&mut speaker),
+            }
+        };
+        messages.into_iter().for_each(|message| self.post(message));
     }
 
     /// A language set while playing is in force from the utterance that starts now.
@@ -190,7 +245,18 @@ impl WhisperStream {
     }
 
     /// Behind an utterance's last words: the event for caption elements, and the `final` message.
-    fn end_utterance(&self, speaker: &mut Speaker, decided: ClockTime) -> Option<gst::Structure> {
+    fn end_utterance(&self, speaker: &mut Speaker, decided: ClockTime) -> Vec<gst::Structure> {
+        speaker.say_all_held(decided);
+        let mut messages = self.untold(speaker);
+        messages.extend(self.finish_utterance(speaker, decided));
+        messages
+    }
+
+    fn finish_utterance(
+        &self,
+        speaker: &mut Speaker,
+        decided: ClockTime,
+    ) -> Option<gst::Structure> {
         let Utterance {
             number,
             words,
@@ -234,15 +300,17 @@ impl WhisperStream {
         let Some(segment) = lock(&self.input).segment.clone() else {
             return;
         };
-        let tail: String = words
-            .iter()
-            .map(|partial| partial.word.text.as_str())
-            .collect();
+        let (committed, timed) = {
+            let speaker = lock(&self.speaker);
+            let language = stream.language.as_deref();
+            speaker.edits.preview(committed, timed, language)
+        };
+        let tail: String = timed.iter().map(|(word, _)| word.text.as_str()).collect();
         let stretch = Stretch::new(&segment, start, end);
         let message = stretch
             .structure("whisperstream/partial", utterance)
             .field("text", tidy(&format!("{committed}{tail}")))
-            .field("committed", tidy(committed))
+            .field("committed", tidy(&committed))
             .field("tail", tidy(&tail))
             .field("words", messages::partial_words(&timed))
             .field_if_some("probability", stream.probability())
@@ -288,6 +356,7 @@ impl WhisperStream {
                 speaker.progress(progress);
             }
         });
+        self.tell_untold();
         let due = {
             let mut input = lock(&self.input);
             input.heard = heard;

@@ -12,6 +12,7 @@
 //! | `whisperstream/speech-start` | at once | `probability`, `delay` |
 //! | `whisperstream/speech-end` | at once | `delay` |
 //! | `whisperstream/barge-in` | at once | `speech`, `words` (how many), `text`, `cause`, `delay` |
+//! | `whisperstream/redact` | digits were masked: the stretch in which they are spoken | |
 //! | `whisperstream/language` | when it is known | `language`, `probability` |
 //! | `whisperstream/flushed` | when a flush is done | `marker` |
 //! | `whisperstream/dropped` | audio was dropped | (the stretch that was) |

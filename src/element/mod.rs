@@ -14,6 +14,9 @@
 use gst::prelude::*;
 
 mod cues;
+mod edits;
+#[cfg(test)]
+mod edits_tests;
 mod far_end;
 mod imp;
 mod input;
@@ -53,7 +56,7 @@ pub enum Unit {
     )]
     Chunk,
     #[enum_value(
-        name = "Utterance: a buffer for each readable caption (about 84 characters or 6 seconds)",
+        name = "Utterance: a buffer for each readable caption (two lines of 42 characters, 7 seconds at most)",
         nick = "utterance"
     )]
     Utterance,
@@ -179,6 +182,34 @@ pub enum Vad {
         nick = "auto"
     )]
     Auto,
+}
+
+/// Whether hesitations are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamFillers")]
+pub enum Fillers {
+    #[default]
+    #[enum_value(name = "Keep: as they are heard", nick = "keep")]
+    Keep,
+    #[enum_value(
+        name = "Remove: no euh, um, äh, by the language spoken",
+        nick = "remove"
+    )]
+    Remove,
+}
+
+/// What is masked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstWhisperStreamRedact")]
+pub enum Redact {
+    #[default]
+    #[enum_value(name = "None: nothing", nick = "none")]
+    None,
+    #[enum_value(
+        name = "Digits: runs of three or more, spoken or in numerals",
+        nick = "digits"
+    )]
+    Digits,
 }
 
 /// When passes over the audio run.

@@ -8,7 +8,9 @@ use gst::subclass::prelude::*;
 
 use super::imp::{CAT, WhisperStream, lock};
 use super::settings::{Settings, check_delay};
-use super::{AudioCtx, BufferTrimming, Compat, Pace, Policy, Precision, Task, Unit, Vad};
+use super::{
+    AudioCtx, BufferTrimming, Compat, Fillers, Pace, Policy, Precision, Redact, Task, Unit, Vad,
+};
 
 static DEFAULTS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
@@ -195,7 +197,7 @@ pub fn all() -> Vec<glib::ParamSpec> {
         ),
         choice(
             "unit",
-            "What one buffer holds: a word, what a pass released, or a caption of up to 84 characters or 6 seconds",
+            "What one buffer holds: a word, what a pass released, or a caption of two lines of 42 characters, 7 seconds at most",
             d.unit,
             Ready,
         ),
@@ -245,6 +247,18 @@ pub fn all() -> Vec<glib::ParamSpec> {
             "leg",
             "Name of this side of the call, copied into messages, events and JSON; unset: none",
             d.leg.as_deref(),
+            Ready,
+        ),
+        choice(
+            "fillers",
+            "What becomes of hesitations (euh, um, äh); not with compat=simulstreaming",
+            d.fillers,
+            Ready,
+        ),
+        choice(
+            "redact",
+            "What is masked by # in all that is told; where it was spoken is told by whisperstream/redact, so that it can be muted. Not with compat=simulstreaming",
+            d.redact,
             Ready,
         ),
         text(
@@ -478,6 +492,8 @@ impl WhisperStream {
             "barge-in-after" => s.barge_in.after_ms.to_value(),
             "barge-in-min-words" => s.barge_in.min_words.to_value(),
             "leg" => s.leg.to_value(),
+            "fillers" => s.fillers.to_value(),
+            "redact" => s.redact.to_value(),
             "dump-dir" => s.dump_dir.to_value(),
             "speaking" => (self.speech_so_far().is_some()).to_value(),
             "speech-duration" => {
@@ -548,6 +564,8 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "barge-in-after" => s.barge_in.after_ms = get(value)?,
         "barge-in-min-words" => s.barge_in.min_words = get(value)?,
         "leg" => s.leg = get(value)?,
+        "fillers" => s.fillers = get::<Fillers>(value)?,
+        "redact" => s.redact = get::<Redact>(value)?,
         "dump-dir" => s.dump_dir = get(value)?,
         "latency" => s.latency_ms = get(value)?,
         "lateness" => s.lateness_ms = get(value)?,

@@ -185,6 +185,7 @@ impl WhisperStream {
             speaker.utterance = Utterance::default();
             speaker.session = number;
             speaker.manner = manner(&settings, pace);
+            speaker.edits = settings.edits();
             speaker.stream.leg = settings.leg.clone();
             speaker.stream.probability = 1.0;
             speaker.stream.language = match wanted.policy.language_choice() {
@@ -278,6 +279,7 @@ impl WhisperStream {
             self.tick_rest(&session);
         }
         lock(&self.speaker).finish(end);
+        self.tell_untold();
         Ok(())
     }
 

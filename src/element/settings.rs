@@ -2,7 +2,10 @@
 
 use gst::ClockTime;
 
-use super::{AudioCtx, BufferTrimming, Compat, Pace, Policy, Precision, Task, Unit, Vad};
+use super::edits::Edits;
+use super::{
+    AudioCtx, BufferTrimming, Compat, Fillers, Pace, Policy, Precision, Redact, Task, Unit, Vad,
+};
 use crate::engine::dump::DumpSettings;
 use crate::engine::{self, ModelKey, SessionSettings};
 use crate::policy::{self, PolicySettings, SettingsError};
@@ -35,6 +38,8 @@ pub struct Settings {
     pub barge_in: BargeInSettings,
     /// Name of this side of the call.
     pub leg: Option<String>,
+    pub fillers: Fillers,
+    pub redact: Redact,
     /// Where streams are recorded.
     pub dump_dir: Option<String>,
     /// `rule`, `task`, `compat`, `buffer_trimming` and `audio_ctx` in here are not used: the enums above are.
@@ -63,6 +68,8 @@ impl Default for Settings {
             voice: VadSettings::default(),
             barge_in: BargeInSettings::default(),
             leg: None,
+            fillers: Fillers::default(),
+            redact: Redact::default(),
             dump_dir: None,
             policy: PolicySettings::default(),
         }
@@ -100,6 +107,10 @@ pub enum Refusal {
         "barge-in-after is {after} ms, but vad-min-speech {least} ms: no speech is known so soon; raise the first (300 to 500 is good practice) or lower the second"
     )]
     TooSoon { after: u32, least: u32 },
+    #[error(
+        "fillers=remove and redact=digits change the text, but compat=simulstreaming writes what the reference writes; set compat to none, or fillers to keep and redact to none"
+    )]
+    Edited,
     #[error(
         "{0} is {1} ms, more than an hour; it is the time that text may take, in milliseconds, usually 1000 to 10000"
     )]
@@ -184,6 +195,11 @@ impl Settings {
         }
     }
 
+    /// What is done to words before anybody sees them.
+    pub fn edits(&self) -> Edits {
+        Edits::new(self.fillers, self.redact)
+    }
+
     /// Where the stream is recorded; an empty name is none.
     fn dump(&self) -> Option<DumpSettings> {
         let dir = self.dump_dir.as_deref().filter(|dir| !dir.is_empty())?;
@@ -216,6 +232,9 @@ impl Settings {
         check_delay("lateness", self.lateness_ms)?;
         let policy = self.policy();
         policy.check()?;
+        if self.compat != Compat::None && self.edits().is_any() {
+            return Err(Refusal::Edited);
+        }
         self.arithmetic()?;
         let source = match self.model.as_deref() {
             None => ModelSource::Demo,

@@ -5,10 +5,14 @@ use std::collections::VecDeque;
 use gst::ClockTime;
 
 use super::Unit;
-use super::cues::{Cue, Cues, TimedWord, attach_punctuation};
+use super::cues::{TimedWord, attach_punctuation, clock_time};
+use super::edits::Edits;
 use super::json::{Piece, Stream};
+use super::messages::Stretch;
 use super::output::Output;
 use crate::policy::Samples;
+use crate::text::redact::{Redacted, Span};
+use crate::text::{Cue, CueRules, Cues};
 
 /// Most words of an utterance kept for its `final` message; of a longer one the newest are.
 const KEPT_WORDS: usize = 4_096;
@@ -28,6 +32,27 @@ pub struct Timed {
     pub is_final: bool,
     /// End of the audio that the pass had heard.
     pub decided: ClockTime,
+}
+
+impl Timed {
+    /// As this, of other words; `None` if there are none.
+    pub fn with(&self, words: Vec<TimedWord>) -> Option<Timed> {
+        Some(Timed {
+            start: words.first()?.start,
+            end: words.last()?.end,
+            text: words.iter().map(|word| word.text.as_str()).collect(),
+            words,
+            ..self.clone()
+        })
+    }
+}
+
+/// What was said that no message tells of yet.
+#[derive(Debug)]
+pub enum Untold {
+    Words(Timed),
+    /// The message is there already.
+    Message(gst::Structure),
 }
 
 /// How far the passes have come, on the segment's clock.
@@ -89,7 +114,10 @@ pub struct Speaker {
     pub session: u64,
     /// What lies before this position was flushed.
     pub floor: Samples,
-    cues: Cues,
+    /// What is done to words before anybody sees them.
+    pub edits: Edits,
+    pub untold: Vec<Untold>,
+    cues: Cues<TimedWord>,
     /// Others' events that wait for the text before them, and the instants they belong to.
     later: VecDeque<(ClockTime, gst::Event)>,
 }
@@ -105,7 +133,9 @@ impl Speaker {
             utterance: Utterance::default(),
             session: 0,
             floor: 0,
-            cues: Cues::default(),
+            edits: Edits::default(),
+            untold: Vec::new(),
+            cues: Cues::live(CueRules::default()),
         }
     }
 
@@ -121,6 +151,8 @@ impl Speaker {
         self.later.clear();
         self.speaking = false;
         self.cues.clear();
+        self.edits.forget();
+        self.untold.clear();
         let spoke = !self.utterance.words.is_empty();
         self.utterance = Utterance {
             number: self.utterance.number + u64::from(spoke),
@@ -144,6 +176,7 @@ impl Speaker {
             Unit::Chunk => {
                 let piece = Piece {
                     verbatim: self.manner.verbatim.then(|| release.text.clone()),
+                    lines: Vec::new(),
                     words,
                     start: release.start,
                     end: release.end,
@@ -158,17 +191,15 @@ impl Speaker {
                 for (n, word) in words.into_iter().enumerate() {
                     let last = release.is_final && n + 1 == count;
                     let (start, end) = (word.start, word.end);
-                    self.push_words(vec![word], start, end, release, last);
+                    self.push_words(vec![word], Vec::new(), (start, end), release, last);
                 }
             }
             Unit::Utterance => {
                 for cue in self.cues.add(words) {
                     self.push_cue(cue, release, false);
                 }
-                if release.is_final
-                    && let Some(cue) = self.cues.take(release.end)
-                {
-                    self.push_cue(cue, release, true);
+                if release.is_final {
+                    self.push_cues(release.decided.max(release.end), release, true);
                 }
             }
         }
@@ -177,9 +208,7 @@ impl Speaker {
     /// The utterance is over: says what is left of it, and brings the whole.
     pub fn end_utterance(&mut self, decided: ClockTime) -> Utterance {
         let number = self.number();
-        if let Some(cue) = self.cues.take(decided) {
-            self.push_cue(cue, &moment(number, decided), true);
-        }
+        self.push_cues(decided, &moment(number, decided), true);
         let next = Utterance {
             number: number + 1,
             ..Utterance::default()
@@ -190,7 +219,9 @@ impl Speaker {
     /// A pass is over: covers what is certain to stay silent.
     pub fn progress(&mut self, progress: Progress) {
         let release = moment(self.number(), progress.heard);
-        if let Some(cue) = self.cues.quiet(progress.quiet_until) {
+        // What is held back was said before.
+        let quiet = self.open_until(progress.quiet_until);
+        for cue in self.cues.quiet(quiet.into()) {
             self.push_cue(cue, &release, false);
         }
         // Paced exactly, what leaves must not depend on how fast the input comes: there the input counts as far as
@@ -201,6 +232,7 @@ impl Speaker {
                 .heard
                 .saturating_sub(self.manner.latency.saturating_sub(self.manner.chunk)),
         };
+        self.say_held(latest, &release);
         if self.manner.live {
             self.hurry(latest, &release);
         }
@@ -211,7 +243,9 @@ impl Speaker {
     pub fn keep_up(&mut self, received: ClockTime) {
         let deadline = self.deadline(received);
         if deadline > self.out.covered() {
-            self.hurry(deadline, &moment(self.number(), received));
+            let now = moment(self.number(), received);
+            self.say_held(deadline, &now);
+            self.hurry(deadline, &now);
             let ahead = deadline.saturating_add(GAP_STEP.min(self.manner.latency));
             self.cover(ahead);
         }
@@ -219,9 +253,8 @@ impl Speaker {
 
     /// All audio up to `end` is decided: covers the rest.
     pub fn finish(&mut self, end: ClockTime) {
-        if let Some(cue) = self.cues.take(end) {
-            self.push_cue(cue, &moment(self.number(), end), true);
-        }
+        self.say_all_held(end);
+        self.push_cues(end, &moment(self.number(), end), true);
         self.out.cover(end);
         self.forward(ClockTime::MAX);
     }
@@ -254,29 +287,87 @@ impl Speaker {
 
     /// Says the cue being gathered if its first word must be out by now.
     fn hurry(&mut self, deadline: ClockTime, release: &Timed) {
-        if self.cues.start().is_some_and(|start| start < deadline)
-            && let Some(cue) = self.cues.take(deadline)
+        if self
+            .cues
+            .start()
+            .is_some_and(|start| start < deadline.into())
         {
-            self.push_cue(cue, release, false);
+            self.push_cues(deadline, release, false);
         }
+    }
+
+    /// Says words that are held back for what may follow them, if they start before `deadline` and so cannot wait.
+    fn say_held(&mut self, deadline: ClockTime, now: &Timed) {
+        if self.edits.start().is_some_and(|start| start < deadline) {
+            let held = self.edits.release();
+            self.say_rest(held, now);
+        }
+    }
+
+    /// The utterance is over: says what is held back of it.
+    pub fn say_all_held(&mut self, decided: ClockTime) {
+        let held = self.edits.end_utterance();
+        self.say_rest(held, &moment(self.number(), decided));
+    }
+
+    fn say_rest(&mut self, held: Redacted<TimedWord>, now: &Timed) {
+        self.mute(&held.spans, now.utterance);
+        if let Some(release) = now.with(held.words) {
+            self.say(&release);
+            self.untold.push(Untold::Words(release));
+        }
+    }
+
+    /// Tells downstream where digits are spoken; the message follows.
+    pub fn mute(&mut self, spans: &[Span], utterance: u64) {
+        let Some(segment) = self.out.segment().cloned() else {
+            return;
+        };
+        for span in spans {
+            let (start, end) = (clock_time(span.start), clock_time(span.end));
+            let told = Stretch::new(&segment, start, end)
+                .structure("whisperstream/redact", utterance)
+                .field_if_some("leg", self.stream.leg.as_deref())
+                .build();
+            self.out
+                .event(gst::event::CustomDownstream::new(told.clone()));
+            self.untold.push(Untold::Message(told));
+        }
+    }
+
+    /// Up to where all that was said has been handed on, if all up to `until` is decided.
+    fn open_until(&self, until: ClockTime) -> ClockTime {
+        self.edits.start().map_or(until, |start| start.min(until))
     }
 
     /// A GAP to `until`, but not past a word that is decided and waits in a cue.
     fn cover(&mut self, until: ClockTime) {
-        let until = self.cues.start().map_or(until, |start| start.min(until));
+        let until = self.open_until(until);
+        let cue = self.cues.start().map(clock_time);
+        let until = cue.map_or(until, |start| start.min(until));
         self.out.cover(until);
         self.forward(until);
     }
 
-    fn push_cue(&mut self, cue: Cue, release: &Timed, is_final: bool) {
-        self.push_words(cue.words, cue.start, cue.end, release, is_final);
+    /// Says all that is gathered; nothing later starts before `until`.
+    fn push_cues(&mut self, until: ClockTime, release: &Timed, is_final: bool) {
+        let cues = self.cues.take(until.into());
+        let last = cues.len().saturating_sub(1);
+        for (n, cue) in cues.into_iter().enumerate() {
+            self.push_cue(cue, release, is_final && n == last);
+        }
+    }
+
+    fn push_cue(&mut self, cue: Cue<TimedWord>, release: &Timed, is_final: bool) {
+        let span = (clock_time(cue.start), clock_time(cue.end));
+        self.push_words(cue.words, cue.lines, span, release, is_final);
     }
 
     fn push_words(
         &mut self,
         words: Vec<TimedWord>,
-        start: ClockTime,
-        end: ClockTime,
+        lines: Vec<String>,
+        (start, end): (ClockTime, ClockTime),
         release: &Timed,
         is_final: bool,
     ) {
@@ -286,6 +377,7 @@ impl Speaker {
             .then(|| words.iter().map(|word| word.text.as_str()).collect());
         let piece = Piece {
             words,
+            lines,
             verbatim,
             start,
             end,

@@ -7,7 +7,6 @@ use gst::ClockTime;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::cues::tidy;
 use super::imp::{WhisperStream, lock};
 use super::messages::Stretch;
 use super::timeline::duration_of;
@@ -86,7 +85,8 @@ impl WhisperStream {
             return;
         };
         let utterance = self.utterance.load(Ordering::Relaxed);
-        self.post(self.interruption(&segment, interruption, utterance));
+        let text = self.interrupting_text(interruption);
+        self.post(self.interruption(&segment, interruption, text, utterance));
     }
 
     /// The same, in order with the words: the event.
@@ -98,15 +98,23 @@ impl WhisperStream {
             let Some(segment) = speaker.out.segment().cloned() else {
                 return;
             };
-            let told = self.interruption(&segment, interruption, utterance);
+            let text = self.interrupting_text(interruption);
+            let told = self.interruption(&segment, interruption, text, utterance);
             speaker.out.event(self.event(&told));
         });
+    }
+
+    /// The words that interrupt, as they may be seen. Asked for on the thread that pushes, which never waits for the output.
+    fn interrupting_text(&self, interruption: &Interruption) -> String {
+        let edits = lock(&self.settings).edits();
+        edits.preview_text(&interruption.words.join(" "), None)
     }
 
     fn interruption(
         &self,
         segment: &gst::FormattedSegment<ClockTime>,
         interruption: &Interruption,
+        text: String,
         utterance: u64,
     ) -> gst::Structure {
         let timeline = lock(&self.timeline);
@@ -118,7 +126,7 @@ impl WhisperStream {
             .structure("whisperstream/barge-in", utterance)
             .field("speech", duration_of(interruption.speech).nseconds())
             .field("words", interruption.words.len() as u64)
-            .field("text", tidy(&interruption.words.join(" ")))
+            .field("text", text)
             .field(
                 "cause",
                 match interruption.cause {

@@ -12,6 +12,7 @@ mod messages;
 mod migrating;
 mod muxing;
 mod raw;
+mod redact;
 mod replay;
 mod rtp;
 mod runner;

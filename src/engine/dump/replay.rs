@@ -82,7 +82,9 @@ impl Replay {
             ..
         } = recording.header.clone();
         let path = changes.model.or(model.path.map(PathBuf::from));
-        let source = path.map_or(ModelSource::Demo, ModelSource::Path);
+        let source = path.map_or(ModelSource::Demo, |path| {
+            ModelSource::named(&path.to_string_lossy())
+        });
         let here = model_info(&source).fingerprint;
         let same_model = here.is_some() && here == model.fingerprint;
         let heads = alignment_heads
