@@ -12,11 +12,13 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use gst::ClockTime;
 use gst::prelude::*;
 use gstwhisperstream::element::{MetaWord, words_of};
+use gstwhisperstream::text::{Cue, CueRules, Cues, Word};
 
 /// Merges the two legs of a call into one conversation.
 #[derive(Parser)]
@@ -45,10 +47,6 @@ enum Format {
     Txt,
     Vtt,
 }
-
-/// Longest cue, in characters and seconds.
-const CUE_CHARS: usize = 84;
-const CUE_SECONDS: f64 = 6.0;
 
 /// What one leg does, in order.
 enum Told {
@@ -248,23 +246,19 @@ fn tell_turn(args: &Args, turn: &Turn, text: &mut String) {
     match args.format {
         Format::Txt => {
             let words: Vec<&str> = turn.words.iter().map(|word| word.text.as_str()).collect();
-            told = format!("{} {name}: {}\n", clock(turn.start, false), words.join(" "));
+            told = format!("{} {name}: {}\n", clock(turn.start), words.join(" "));
         }
         Format::Vtt => {
             if text.is_empty() {
                 told.push_str("WEBVTT\n\n");
             }
             for cue in cues(&turn.words) {
-                let (Some(first), Some(last)) = (cue.first(), cue.last()) else {
-                    continue;
-                };
-                let words: Vec<&str> = cue.iter().map(|word| word.text.as_str()).collect();
                 told.push_str(&format!(
                     "{} --> {}\n<v {}>{}\n\n",
-                    clock(first.start, true),
-                    clock(last.end, true),
+                    exact(cue.start),
+                    exact(cue.end),
                     escaped(name),
-                    escaped(&words.join(" "))
+                    escaped(&cue.lines.join("\n"))
                 ));
             }
         }
@@ -275,22 +269,13 @@ fn tell_turn(args: &Args, turn: &Turn, text: &mut String) {
     text.push_str(&told);
 }
 
-/// Words as many as a cue can hold.
-fn cues(words: &[MetaWord]) -> Vec<&[MetaWord]> {
-    let mut cues = Vec::new();
-    let mut rest = words;
-    while let Some(first) = rest.first() {
-        let mut chars = 0;
-        let fits = rest.iter().position(|word| {
-            chars += word.text.chars().count() + 1;
-            let seconds = word.end.saturating_sub(first.start).nseconds() as f64 / 1e9;
-            chars > CUE_CHARS || seconds > CUE_SECONDS
-        });
-        let (cue, others) = rest.split_at(fits.unwrap_or(rest.len()).max(1));
-        cues.push(cue);
-        rest = others;
-    }
-    cues
+/// A turn as subtitles. The last one ends with its words: the other side may be speaking.
+fn cues(words: &[MetaWord]) -> Vec<Cue<Word>> {
+    let mut cues = Cues::unhurried(CueRules::default());
+    let timed = |word: &MetaWord| Word::new(&word.text, word.start.into(), word.end.into());
+    let mut done = cues.add(words.iter().map(timed).collect());
+    done.extend(cues.take(words.last().map(|last| last.end.into()).unwrap_or_default()));
+    done
 }
 
 fn escaped(text: &str) -> String {
@@ -299,11 +284,18 @@ fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-fn clock(time: ClockTime, exact: bool) -> String {
-    let ms = time.mseconds();
+fn clock(time: ClockTime) -> String {
+    let seconds = time.seconds();
+    format!(
+        "{}:{:02}:{:02}",
+        seconds / 3_600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+fn exact(time: Duration) -> String {
+    let ms = time.as_millis();
     let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    match exact {
-        true => format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}", ms % 1_000),
-        false => format!("{hours}:{minutes:02}:{seconds:02}"),
-    }
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}", ms % 1_000)
 }
