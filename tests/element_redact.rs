@@ -40,7 +40,7 @@ fn at(structure: &gst::StructureRef, field: &str) -> f64 {
 
 #[test]
 fn no_digit_of_a_number_is_told_and_all_are_covered() {
-    for (name, language, before) in [("fr-numero", "fr", "mon numéro"), ("en-digits", "en", "")] {
+    for (name, language, before) in [("fr-numero", "fr", "numéro"), ("en-digits", "en", "")] {
         let bench = Bench::with_caps("application/x-json")
             .set("language", language)
             .set("interim", true)
@@ -104,7 +104,7 @@ fn no_digit_of_a_number_is_told_and_all_are_covered() {
                 let is_muted = spans
                     .iter()
                     .any(|(from, until)| *from < middle && middle < *until);
-                assert!(!is_muted || word == "le", "{word} at {middle}: {spans:?}");
+                assert!(!is_muted, "{word} at {middle}: {spans:?}");
             }
         }
     }
