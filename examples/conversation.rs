@@ -32,7 +32,7 @@ struct Args {
     /// Whisper code, name or BCP-47 tag, or auto; once for both legs, or twice.
     #[arg(long, num_args = 1..=2, default_values = ["auto"])]
     language: Vec<String>,
-    /// Directory of a Whisper model; left out: the bundled demo model.
+    /// Directory or file of a Whisper model, or its id on the hub; left out: the bundled demo model.
     #[arg(long)]
     model: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Txt)]

@@ -33,7 +33,7 @@ struct Args {
     /// Whisper code, name or BCP-47 tag, or auto.
     #[arg(long, default_value = "auto")]
     language: String,
-    /// Directory of a Whisper model; left out: the bundled demo model.
+    /// Directory or file of a Whisper model, or its id on the hub; left out: the bundled demo model.
     #[arg(long)]
     model: Option<String>,
     /// How long the audio is held back, in ms: longer than the longest time from a number's first word to its third digit,

@@ -24,7 +24,7 @@ struct Args {
     /// Folder for the files; made if it is not there.
     #[arg(long, default_value = "utterances")]
     output_dir: PathBuf,
-    /// Directory of a Whisper model; left out: the bundled demo model.
+    /// Directory or file of a Whisper model, or its id on the hub; left out: the bundled demo model.
     #[arg(long)]
     model: Option<String>,
     /// Whisper code, name or BCP-47 tag, or auto.

@@ -30,7 +30,7 @@ struct Args {
     /// fr or en.
     #[arg(long, default_value = "fr")]
     language: String,
-    /// Directory of a Whisper model; left out: the bundled demo model.
+    /// Directory or file of a Whisper model, or its id on the hub; left out: the bundled demo model.
     #[arg(long)]
     model: Option<String>,
     /// Speech that interrupts, in ms.

@@ -28,9 +28,9 @@ struct Options {
     /// Recordings, of any kind that GStreamer reads.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Directory of a Hugging Face Whisper model; the bundled demo model when not given.
+    /// Directory or file of a Whisper model, or its id on the hub; the bundled demo model when not given.
     #[arg(long)]
-    model: Option<PathBuf>,
+    model: Option<String>,
     /// What to compare with f32; may be given several times. bf16 and int8 when not given.
     #[arg(long)]
     precision: Vec<Narrow>,
@@ -62,7 +62,7 @@ impl Options {
     fn way(&self, precision: Precision, audio_ctx: AudioCtx) -> Way {
         Way {
             source: match &self.model {
-                Some(path) => ModelSource::Path(path.clone()),
+                Some(named) => ModelSource::named(named),
                 None => ModelSource::Demo,
             },
             backend: Backend {

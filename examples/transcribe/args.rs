@@ -62,8 +62,8 @@ pub struct Args {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// A Hugging Face Whisper directory [default: the bundled demo model]
-    #[arg(short, long, value_name = "DIR", help_heading = MODEL)]
+    /// Directory or file of a Whisper model, or its id on the hub [default: the bundled demo model]
+    #[arg(short, long, value_name = "MODEL", help_heading = MODEL)]
     pub model: Option<String>,
 
     /// Where the model runs [default: cpu]
