@@ -4,7 +4,7 @@
 mod scripted;
 
 use gstwhisperstream::policy::{
-    Gate, Outcome, Pass, PolicySettings, Rule, SettingsError, Task, open,
+    Caution, Gate, Outcome, Pass, PolicySettings, Rule, SettingsError, Task, open,
 };
 use gstwhisperstream::speech::Boundary;
 use gstwhisperstream::whisper::{MelFilters, Tokenizer, WhisperConfig};
@@ -100,6 +100,34 @@ fn an_english_only_model_takes_lists_with_english_in_them_alone() {
         opens(translate, &english),
         Err(SettingsError::CannotTranslate)
     );
+}
+
+#[test]
+fn a_translation_by_a_model_that_never_learned_it_is_cautioned() {
+    let turbo = WhisperConfig {
+        d_model: 1280,
+        encoder_layers: 32,
+        encoder_heads: 20,
+        decoder_layers: 4,
+        decoder_heads: 20,
+        ..config()
+    };
+    let large = WhisperConfig {
+        decoder_layers: 32,
+        ..turbo.clone()
+    };
+    let translate = PolicySettings {
+        task: Task::Translate,
+        ..auto("")
+    };
+    let caution = translate.caution(&turbo);
+    assert_eq!(caution, Some(Caution::NotTrainedToTranslate));
+    let sentence = caution.unwrap().to_string();
+    assert!(sentence.contains("translate") && sentence.contains("large-v3-turbo"));
+    assert_eq!(translate.caution(&large), None);
+    assert_eq!(auto("").caution(&turbo), None);
+    // It is no fault: the model may be asked all the same.
+    assert_eq!(opens(translate, &turbo), Ok(()));
 }
 
 #[test]

@@ -79,6 +79,9 @@ impl WhisperStream {
                     ("{refusal}; the stream goes on as before")
                 );
             }
+            Event::Cautioned(caution) => {
+                gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{caution}"));
+            }
             Event::Dropped { start, samples } => self.dropped(number, start, samples),
             Event::Degraded(degradation) => self.degraded(number, &degradation),
             Event::NotRecorded(error) => {

@@ -42,7 +42,7 @@ pub use models::ModelKey;
 pub use session::{Listener, Pace, Session, SessionSettings, Stopped};
 pub use stats::Stats;
 
-use crate::policy::{Detected, Guards, PartialWord, Release, Samples, SettingsError};
+use crate::policy::{Caution, Detected, Guards, PartialWord, Release, Samples, SettingsError};
 use crate::speech::{Detection, Interruption, VadError};
 use crate::whisper::{Loading, WhisperError};
 
@@ -116,6 +116,8 @@ pub enum Event {
     /// Settings given to [`Session::update`] that the loaded model cannot follow (another language than English on an
     /// `.en` model, say). The session goes on with those it had.
     Refused(SettingsError),
+    /// The model was not made for what the settings ask of it. Said once.
+    Cautioned(Caution),
     /// Audio was dropped because the machine cannot keep up (live pace only): `samples` from `start` on.
     Dropped { start: Samples, samples: u64 },
     /// The machine cannot keep up with all streams of the model, or can again (live pace only): what is done about it

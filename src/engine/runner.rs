@@ -7,7 +7,7 @@ use super::dump::{self, DumpError, DumpSettings, Recorder};
 use super::models::{self, Lease, Model, Request};
 use super::scheduler::{Due, Effort, Strain};
 use super::{EngineError, ModelKey, Pace};
-use crate::policy::{self, Outcome, Policy, PolicySettings, Samples, SettingsError};
+use crate::policy::{self, Caution, Outcome, Policy, PolicySettings, Samples, SettingsError};
 use crate::speech::Boundary;
 use crate::whisper::{AlignmentHead, Cancel, Watched, WhisperConfig, WordEnds};
 
@@ -52,6 +52,11 @@ pub(super) trait Runner {
 
     fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError>;
 
+    /// What to say of the settings on this model.
+    fn caution(&self) -> Option<Caution> {
+        None
+    }
+
     /// Why the stream is not recorded any more; told once.
     fn trouble(&mut self) -> Option<DumpError> {
         None
@@ -95,6 +100,7 @@ impl Source for Network {
             None => None,
         };
         let recorder = self.record(&model, &heads, &settings);
+        let caution = settings.caution(config);
         let policy = policy::open(
             settings,
             config,
@@ -106,6 +112,7 @@ impl Source for Network {
             watched: Arc::new(Watched { heads, word_ends }),
             model,
             recorder,
+            caution,
         })
     }
 }
@@ -156,6 +163,7 @@ pub(super) struct Stream {
     watched: Arc<Watched>,
     model: Lease<Model>,
     recorder: Option<Recorder>,
+    caution: Option<Caution>,
 }
 
 impl Stream {
@@ -236,7 +244,14 @@ impl Runner for Stream {
 
     fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError> {
         self.note(|recorder| recorder.update(&settings));
-        self.policy.update(settings)
+        let caution = settings.caution(self.model.config());
+        self.policy.update(settings)?;
+        self.caution = caution;
+        Ok(())
+    }
+
+    fn caution(&self) -> Option<Caution> {
+        self.caution
     }
 
     fn trouble(&mut self) -> Option<DumpError> {

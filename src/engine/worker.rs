@@ -128,6 +128,7 @@ impl<S: Source> Start<S> {
             spoke: false,
             text: String::new(),
             tail: Vec::new(),
+            cautioned: false,
         };
         worker.run()
     }
@@ -163,11 +164,17 @@ struct Worker<R> {
     /// Its text so far, and the unstable words behind it.
     text: String,
     tail: Vec<String>,
+    cautioned: bool,
 }
 
 impl<R: Runner> Worker<R> {
     fn run(mut self) -> Result<(), EngineError> {
         loop {
+            if let Some(caution) = self.runner.caution().filter(|_| !self.cautioned) {
+                self.cautioned = true;
+                self.desk
+                    .say(None, &self.listener, Event::Cautioned(caution));
+            }
             if let Some(trouble) = self.runner.trouble() {
                 self.desk
                     .say(None, &self.listener, Event::NotRecorded(trouble));

@@ -26,8 +26,8 @@ pub use local_agreement::LocalAgreement;
 pub use pass::{Ask, Pass, Referee, Stop};
 pub use report::{Chosen, Report};
 pub use settings::{
-    AudioCtx, BufferTrimming, Compat, Gate, LanguageChoice, PolicySettings, Rule, SettingsError,
-    Task,
+    AudioCtx, BufferTrimming, Caution, Compat, Gate, LanguageChoice, PolicySettings, Rule,
+    SettingsError, Task,
 };
 
 use std::sync::Arc;

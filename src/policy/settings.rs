@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::whisper::Language;
+use crate::whisper::{Language, WhisperConfig};
 
 /// Most hypotheses at a time.
 const MOST_BEAMS: u32 = 16;
@@ -236,6 +236,15 @@ pub enum SettingsError {
     PromptTooLong { tokens: usize, most: usize },
 }
 
+/// What the model is asked for and was not made for: it does what it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Caution {
+    #[error(
+        "task is translate, but the model has the shape of large-v3-turbo, which was not trained to translate: the text will mostly be in the language spoken; choose large-v3 or medium to translate, or set task to transcribe"
+    )]
+    NotTrainedToTranslate,
+}
+
 /// What `language` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LanguageChoice {
@@ -302,6 +311,12 @@ impl PolicySettings {
         Language::parse(text)
             .map(LanguageChoice::Fixed)
             .ok_or_else(|| SettingsError::UnknownLanguage(self.language.clone()))
+    }
+
+    /// What to say of these settings on a model like this.
+    pub fn caution(&self, config: &WhisperConfig) -> Option<Caution> {
+        (self.task == Task::Translate && config.is_turbo())
+            .then_some(Caution::NotTrainedToTranslate)
     }
 
     /// `languages`, understood, each once; empty: all.

@@ -41,6 +41,14 @@ pub struct WhisperConfig {
     pub multilingual: bool,
 }
 
+impl WhisperConfig {
+    /// Whether the model has the shape of large-v3-turbo, which was trained on transcription alone.
+    pub fn is_turbo(&self) -> bool {
+        (self.encoder_layers, self.decoder_layers, self.d_model) == (32, 4, 1280)
+            && self.multilingual
+    }
+}
+
 /// Everything that is read of a model's configuration files.
 #[derive(Clone, Debug)]
 pub struct ModelConfig {

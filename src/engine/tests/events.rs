@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fake::*;
 use crate::engine::{Event, Pace, Session, lock};
-use crate::policy::{Detected, Guards, Outcome, PartialWord, PolicySettings};
+use crate::policy::{Detected, Guards, Outcome, PartialWord, PolicySettings, Task};
 
 /// Opens, sets what the next passes bring, pushes a chunk for each, and returns what was said.
 fn said(outcomes: Vec<Outcome>) -> Vec<String> {
@@ -141,6 +141,30 @@ fn a_refused_update_is_said_and_the_session_goes_on() {
     let updates = [Call::Update("xx".into()), Call::Update("fr".into())];
     assert_eq!(fake.strings.calls()[..2], updates);
     ears.wait_for("words");
+}
+
+#[test]
+fn a_model_that_never_learned_to_translate_is_told_of_once() {
+    let translate = || PolicySettings {
+        task: Task::Translate,
+        ..settings()
+    };
+    let fake = Fake::default();
+    let (session, ears) = opened(&fake, Pace::Exact);
+    session.push_silence(100).unwrap();
+    session.drain().unwrap();
+    assert!(ears.only(&["cautioned"]).is_empty());
+    for _ in 0..2 {
+        session.update(translate()).unwrap();
+        session.push_silence(100).unwrap();
+        session.drain().unwrap();
+    }
+    let cautions = ears.only(&["cautioned"]);
+    assert_eq!(cautions.len(), 1, "{cautions:?}");
+    assert!(
+        cautions[0].contains("not trained to translate"),
+        "{cautions:?}"
+    );
 }
 
 #[test]

@@ -9,7 +9,9 @@ use crate::engine::models::{Cache, Lease, Request};
 use crate::engine::runner::{Heard, Runner, Source};
 use crate::engine::scheduler::{Due, Effort, Strain};
 use crate::engine::{EngineError, Event, Listener, ModelKey, Pace, Session, lock};
-use crate::policy::{Outcome, PolicySettings, Release, Samples, SettingsError, Word};
+use crate::policy::{
+    Caution, Outcome, PolicySettings, Release, Samples, SettingsError, Task, Word,
+};
 use crate::speech::Boundary;
 use crate::whisper::{Backend, Cancel, ModelSource, WhisperError};
 
@@ -101,13 +103,14 @@ impl Source for Fake {
         })
     }
 
-    fn runner(self, model: Lease<()>, _: PolicySettings) -> Result<FakeStream, EngineError> {
+    fn runner(self, model: Lease<()>, settings: PolicySettings) -> Result<FakeStream, EngineError> {
         Ok(FakeStream {
             strings: self.strings,
             _model: model,
             said: 0,
             end: 0,
             sum: 0.0,
+            caution: caution(&settings),
         })
     }
 }
@@ -118,6 +121,12 @@ pub struct FakeStream {
     said: Samples,
     end: Samples,
     sum: f64,
+    caution: Option<Caution>,
+}
+
+/// As a model that was not trained to translate.
+fn caution(settings: &PolicySettings) -> Option<Caution> {
+    (settings.task == Task::Translate).then_some(Caution::NotTrainedToTranslate)
 }
 
 impl FakeStream {
@@ -177,7 +186,12 @@ impl Runner for FakeStream {
         (self.said, self.end, self.sum) = (position, position, 0.0);
     }
 
+    fn caution(&self) -> Option<Caution> {
+        self.caution
+    }
+
     fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError> {
+        self.caution = caution(&settings);
         self.note(Call::Update(settings.language.clone()));
         match settings.language.as_str() {
             "xx" => Err(SettingsError::UnknownLanguage(settings.language)),
@@ -303,6 +317,7 @@ fn short(event: &Event) -> String {
             "degraded {} chunk={:?} shortened={}",
             to.level, to.chunk, to.shortened
         ),
+        Event::Cautioned(caution) => format!("cautioned {caution}"),
         Event::NotRecorded(error) => format!("not recorded: {error}"),
         Event::Failed(error) => format!("failed {error}"),
     }
