@@ -15,6 +15,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Parser;
@@ -115,7 +116,7 @@ fn redact(args: &Args) -> Result<usize, Box<dyn Error>> {
         "filesrc name=input ! decodebin ! audioconvert ! audioresample \
          ! audio/x-raw,format=S16LE,rate=16000,channels=1 ! tee name=split \
          split. ! queue max-size-time=200000000 ! whisperstream name=whisper redact=digits ! fakesink sync=false async=false \
-         split. ! queue min-threshold-time={delay}000000 max-size-time={most}000000 max-size-bytes=0 max-size-buffers=0 \
+         split. ! queue name=delay min-threshold-time={delay}000000 max-size-time={most}000000 max-size-bytes=0 max-size-buffers=0 \
          ! volume name=volume ! wavenc ! filesink name=output async=false"
     ))?
     .downcast::<gst::Pipeline>()
@@ -129,6 +130,7 @@ fn redact(args: &Args) -> Result<usize, Box<dyn Error>> {
 
     let mute = Arc::new(Mutex::new(Mute::new(&volume)?));
     watch(&mute, &whisper, &volume)?;
+    end_behind(&whisper, &named("delay")?)?;
     let end = play(&pipeline);
     pipeline.set_state(gst::State::Null)?;
     end?;
@@ -165,6 +167,35 @@ fn watch(
             .and_then(|buffer| Some(buffer.pts()? + buffer.duration()?));
         let mut mute = lock(&muted);
         mute.played = mute.played.max(end.unwrap_or_default());
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+/// Lets the audio end when the text has: at the end of the stream a queue gives up its delay, though the last words are not
+/// known yet.
+fn end_behind(whisper: &gst::Element, delay: &gst::Element) -> Result<(), Box<dyn Error>> {
+    let text = whisper.static_pad("src").ok_or("no source pad")?;
+    let audio = delay.static_pad("sink").ok_or("no sink pad")?;
+    let is_told = Arc::new(AtomicBool::new(false));
+    let may_end = Arc::clone(&is_told);
+    audio.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        let is_end = info
+            .event()
+            .is_some_and(|event| event.type_() == gst::EventType::Eos);
+        match is_end && !may_end.load(Ordering::SeqCst) {
+            true => gst::PadProbeReturn::Drop,
+            false => gst::PadProbeReturn::Ok,
+        }
+    });
+    text.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if info
+            .event()
+            .is_some_and(|event| event.type_() == gst::EventType::Eos)
+        {
+            is_told.store(true, Ordering::SeqCst);
+            audio.send_event(gst::event::Eos::new());
+        }
         gst::PadProbeReturn::Ok
     });
     Ok(())
