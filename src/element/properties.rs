@@ -251,7 +251,7 @@ pub fn all() -> Vec<glib::ParamSpec> {
         ),
         choice(
             "fillers",
-            "What becomes of hesitations (euh, um, äh); not with compat=simulstreaming",
+            "What becomes of hesitations (euh, um, er); not with compat=simulstreaming",
             d.fillers,
             Ready,
         ),
