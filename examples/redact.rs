@@ -15,8 +15,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use clap::Parser;
 use gst::ClockTime;
@@ -130,10 +129,13 @@ fn redact(args: &Args) -> Result<usize, Box<dyn Error>> {
 
     let mute = Arc::new(Mutex::new(Mute::new(&volume)?));
     watch(&mute, &whisper, &volume)?;
-    end_behind(&whisper, &named("delay")?)?;
-    let end = play(&pipeline);
+    let end = Arc::new(End::default());
+    end.watch(&whisper, &named("delay")?)?;
+    let played = play(&pipeline);
+    // After an error nobody waits for it any more.
+    end.reach(true);
     pipeline.set_state(gst::State::Null)?;
-    end?;
+    played?;
     let mute = lock(&mute);
     for (start, end) in &mute.spans {
         println!("muted {:.7} {:.7}", seconds(*start), seconds(*end));
@@ -172,33 +174,58 @@ fn watch(
     Ok(())
 }
 
-/// Lets the audio end when the text has: at the end of the stream a queue gives up its delay, though the last words are not
-/// known yet.
-fn end_behind(whisper: &gst::Element, delay: &gst::Element) -> Result<(), Box<dyn Error>> {
-    let text = whisper.static_pad("src").ok_or("no source pad")?;
-    let audio = delay.static_pad("sink").ok_or("no sink pad")?;
-    let is_told = Arc::new(AtomicBool::new(false));
-    let may_end = Arc::clone(&is_told);
-    audio.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-        let is_end = info
-            .event()
-            .is_some_and(|event| event.type_() == gst::EventType::Eos);
-        match is_end && !may_end.load(Ordering::SeqCst) {
-            true => gst::PadProbeReturn::Drop,
-            false => gst::PadProbeReturn::Ok,
+/// At the end of the stream a queue gives up its delay, though the last words are not known yet: what is still in it waits
+/// for the end of the text.
+#[derive(Default)]
+struct End {
+    reached: Mutex<Reached>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Reached {
+    audio: bool,
+    text: bool,
+}
+
+impl End {
+    fn watch(
+        self: &Arc<End>,
+        whisper: &gst::Element,
+        delay: &gst::Element,
+    ) -> Result<(), Box<dyn Error>> {
+        let text = whisper.static_pad("src").ok_or("no source pad")?;
+        let (enters, leaves) = (delay.static_pad("sink"), delay.static_pad("src"));
+        let (enters, leaves) = (enters.ok_or("no sink pad")?, leaves.ok_or("no source pad")?);
+        for (pad, is_text) in [(text, true), (enters, false)] {
+            let end = Arc::clone(self);
+            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+                let event = info.event().map(|event| event.type_());
+                if event == Some(gst::EventType::Eos) {
+                    end.reach(is_text);
+                }
+                gst::PadProbeReturn::Ok
+            });
         }
-    });
-    text.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-        if info
-            .event()
-            .is_some_and(|event| event.type_() == gst::EventType::Eos)
-        {
-            is_told.store(true, Ordering::SeqCst);
-            audio.send_event(gst::event::Eos::new());
+        let end = Arc::clone(self);
+        leaves.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            let reached = lock(&end.reached);
+            let waits = |reached: &mut Reached| reached.audio && !reached.text;
+            let waited = end.changed.wait_while(reached, waits);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            gst::PadProbeReturn::Ok
+        });
+        Ok(())
+    }
+
+    fn reach(&self, is_text: bool) {
+        let mut reached = lock(&self.reached);
+        match is_text {
+            true => reached.text = true,
+            false => reached.audio = true,
         }
-        gst::PadProbeReturn::Ok
-    });
-    Ok(())
+        self.changed.notify_all();
+    }
 }
 
 /// Plays to the end, printing what is said.
