@@ -4,13 +4,13 @@
 //!
 //!     cargo run --release --example redact -- call.wav --language fr --output call-redacted.wav
 //!
-//! The audio takes two ways: to `whisperstream redact=digits`, and through a queue that holds it back until the words in it
-//! are known, then through `volume`, which is silent where the event `whisperstream/redact` says that digits are spoken:
+//! The audio takes two ways: to `whisperstream redact=digits`, and through a queue that holds it back until the text is so much
+//! further, then through `volume`, which is silent where the event `whisperstream/redact` says that digits are spoken:
 //!
 //!     decodebin ! audioconvert ! audioresample ! tee ! queue ! whisperstream redact=digits ! fakesink
-//!                                                tee ! queue min-threshold-time=DELAY ! volume ! wavenc ! filesink
+//!                                                tee ! queue ! volume ! wavenc ! filesink
 //!
-//! A live call is done the same way; it is heard DELAY later then. Ends with 1 if a number was known too late to be muted.
+//! For a live call, which comes no faster than it is spoken, `queue min-threshold-time=DELAY` does the same. Ends with 1 if a number was known too late to be muted.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ struct Args {
     /// Directory or file of a Whisper model, or its id on the hub; left out: the bundled demo model.
     #[arg(long)]
     model: Option<String>,
-    /// How long the audio is held back, in ms: longer than the longest time from a number's first word to its third digit,
+    /// How far the audio stays behind the text, in ms: longer than the longest time from a number's first word to its third digit,
     /// and to the text of that.
     #[arg(long, value_name = "MS", default_value_t = 6_000)]
     delay: u64,
@@ -108,14 +108,13 @@ fn main() -> ExitCode {
 fn redact(args: &Args) -> Result<usize, Box<dyn Error>> {
     gst::init()?;
     gstwhisperstream::plugin_register_static()?;
-    let delay = args.delay;
-    // What the queue takes in at most; the other way holds less.
-    let most = delay + 2_000;
+    // What is held back at most: the delay, and what whisperstream takes in before it waits.
+    let most = args.delay + 60_000;
     let pipeline = gst::parse::launch(&format!(
         "filesrc name=input ! decodebin ! audioconvert ! audioresample \
          ! audio/x-raw,format=S16LE,rate=16000,channels=1 ! tee name=split \
          split. ! queue max-size-time=200000000 ! whisperstream name=whisper redact=digits ! fakesink sync=false async=false \
-         split. ! queue name=delay min-threshold-time={delay}000000 max-size-time={most}000000 max-size-bytes=0 max-size-buffers=0 \
+         split. ! queue name=held max-size-time={most}000000 max-size-bytes=0 max-size-buffers=0 \
          ! volume name=volume ! wavenc ! filesink name=output async=false"
     ))?
     .downcast::<gst::Pipeline>()
@@ -129,11 +128,11 @@ fn redact(args: &Args) -> Result<usize, Box<dyn Error>> {
 
     let mute = Arc::new(Mutex::new(Mute::new(&volume)?));
     watch(&mute, &whisper, &volume)?;
-    let end = Arc::new(End::default());
-    end.watch(&whisper, &named("delay")?)?;
+    let behind = Behind::new(ClockTime::from_mseconds(args.delay));
+    behind.watch(&whisper, &named("held")?)?;
     let played = play(&pipeline);
     // After an error nobody waits for it any more.
-    end.reach(true);
+    behind.end();
     pipeline.set_state(gst::State::Null)?;
     played?;
     let mute = lock(&mute);
@@ -174,57 +173,86 @@ fn watch(
     Ok(())
 }
 
-/// At the end of the stream a queue gives up its delay, though the last words are not known yet: what is still in it waits
-/// for the end of the text.
-#[derive(Default)]
-struct End {
-    reached: Mutex<Reached>,
+/// Keeps the audio behind the text: not by the clock, for a recording is read faster than it is understood.
+struct Behind {
+    delay: ClockTime,
+    text: Mutex<Text>,
     changed: Condvar,
 }
 
+/// How far the text is.
 #[derive(Default)]
-struct Reached {
-    audio: bool,
-    text: bool,
+struct Text {
+    until: ClockTime,
+    ended: bool,
 }
 
-impl End {
+impl Behind {
+    fn new(delay: ClockTime) -> Arc<Behind> {
+        Arc::new(Behind {
+            delay,
+            text: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
     fn watch(
-        self: &Arc<End>,
+        self: &Arc<Behind>,
         whisper: &gst::Element,
-        delay: &gst::Element,
+        held: &gst::Element,
     ) -> Result<(), Box<dyn Error>> {
         let text = whisper.static_pad("src").ok_or("no source pad")?;
-        let (enters, leaves) = (delay.static_pad("sink"), delay.static_pad("src"));
-        let (enters, leaves) = (enters.ok_or("no sink pad")?, leaves.ok_or("no source pad")?);
-        for (pad, is_text) in [(text, true), (enters, false)] {
-            let end = Arc::clone(self);
-            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-                let event = info.event().map(|event| event.type_());
-                if event == Some(gst::EventType::Eos) {
-                    end.reach(is_text);
+        let behind = Arc::clone(self);
+        let downstream = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::BUFFER;
+        text.add_probe(downstream, move |_, info| {
+            let event = info.event().map(|event| event.view());
+            let stretch = match (info.buffer(), event) {
+                (Some(buffer), _) => buffer.pts().zip(buffer.duration()),
+                (_, Some(gst::EventView::Gap(gap))) => {
+                    let (start, duration) = gap.get();
+                    duration.map(|duration| (start, duration))
                 }
-                gst::PadProbeReturn::Ok
-            });
-        }
-        let end = Arc::clone(self);
-        leaves.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-            let reached = lock(&end.reached);
-            let waits = |reached: &mut Reached| reached.audio && !reached.text;
-            let waited = end.changed.wait_while(reached, waits);
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
+                (_, Some(gst::EventView::Eos(_))) => {
+                    behind.end();
+                    None
+                }
+                _ => None,
+            };
+            if let Some((start, duration)) = stretch {
+                behind.reach(start + duration);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        let behind = Arc::clone(self);
+        let audio = held.static_pad("src").ok_or("no source pad")?;
+        audio.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let end = info
+                .buffer()
+                .and_then(|buffer| Some(buffer.pts()? + buffer.duration()?));
+            behind.wait(end.unwrap_or_default());
             gst::PadProbeReturn::Ok
         });
         Ok(())
     }
 
-    fn reach(&self, is_text: bool) {
-        let mut reached = lock(&self.reached);
-        match is_text {
-            true => reached.text = true,
-            false => reached.audio = true,
-        }
+    /// Text and gaps have come up to here.
+    fn reach(&self, until: ClockTime) {
+        let mut text = lock(&self.text);
+        text.until = text.until.max(until);
         self.changed.notify_all();
+    }
+
+    /// No more text will come.
+    fn end(&self) {
+        lock(&self.text).ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Until the text is so much further than `position`.
+    fn wait(&self, position: ClockTime) {
+        let waits = |text: &mut Text| !text.ended && text.until < position + self.delay;
+        let waited = self.changed.wait_while(lock(&self.text), waits);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
