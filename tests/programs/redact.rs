@@ -12,7 +12,8 @@ fn samples(file: &std::path::Path) -> Vec<i16> {
 
 #[test]
 fn numbers_are_silent_and_nothing_else_is_touched() {
-    for (name, language) in [("fr-numero.wav", "fr"), ("en-digits.wav", "en")] {
+    // In the second there is nothing but digits.
+    for (name, language, least) in [("fr-numero.wav", "fr", 1_600), ("en-digits.wav", "en", 0)] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("redacted.wav");
         let ended = run(example("redact")
@@ -46,7 +47,7 @@ fn numbers_are_silent_and_nothing_else_is_touched() {
             }
         }
         assert!(
-            silenced > 16_000 && kept > 1_600,
+            silenced > 16_000 && kept >= least,
             "{name}: {silenced}, {kept}"
         );
     }
