@@ -163,10 +163,7 @@ impl Decoder {
         if let Some(lane) = parents.iter().find(|&&lane| lane >= lanes) {
             return bad(format!("the lane {lane}"), format!("it has {lanes}"));
         }
-        let rows = match parents.is_empty() {
-            true => tokens.len(),
-            false => 1,
-        };
+        let rows = rows_of_lane(tokens, parents);
         if self.position + rows > config.text_positions {
             let what = format!("{rows} tokens behind {}", self.position);
             return bad(what, format!("it has {} positions", config.text_positions));
@@ -337,10 +334,7 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
         if !parents.is_empty() {
             decoder.fork(parents);
         }
-        let rows = match parents.is_empty() {
-            true => tokens.len(),
-            false => 1,
-        };
+        let rows = rows_of_lane(tokens, parents);
         for first in (0..tokens.len()).step_by(rows.max(1)) {
             let places = &decoder.places;
             parts.push((at, first, rows, places));
@@ -392,12 +386,17 @@ fn together(whisper: &Whisper, turns: &mut [&mut Turn<'_>]) -> Result<Vec<Step>,
         }
     }
     for turn in turns.iter_mut() {
-        turn.decoder.position += match turn.parents.is_empty() {
-            true => turn.tokens.len(),
-            false => 1,
-        };
+        turn.decoder.position += rows_of_lane(turn.tokens, turn.parents);
     }
     Ok(steps)
+}
+
+/// All tokens go on the one lane there is, or one on each (see [`Turn`]).
+fn rows_of_lane(tokens: &[u32], parents: &[usize]) -> usize {
+    match parents.is_empty() {
+        true => tokens.len(),
+        false => 1,
+    }
 }
 
 /// What a decoder brings to a step, on whichever network it runs: its one lane all tokens, or each of its lanes a token.

@@ -8,6 +8,7 @@
 //! and never lets one that has ended win.
 
 use super::Decoded;
+use super::decode::Belief;
 use crate::policy::alignment::{Alignment, Mass, argmax};
 use crate::policy::logits::{Suppressed, best};
 use crate::whisper::Step;
@@ -39,19 +40,6 @@ impl Hypothesis {
 pub struct Look {
     pub frame: usize,
     pub mass: Mass,
-}
-
-/// What a pass believes.
-#[derive(Clone, Copy, Debug)]
-pub struct Belief {
-    /// A token that attends at this frame or behind it is not believed.
-    pub end: i32,
-    /// A jump back by more frames than this is a fault.
-    pub rewind: i32,
-    /// Tokens behind a special one may attend anywhere.
-    pub first_special: u32,
-    /// The token before the first one.
-    pub before: u32,
 }
 
 /// The hypotheses of a pass: lane `i` of the decoder is `live[i]`, best first.
@@ -116,13 +104,13 @@ impl Beam {
     }
 
     /// Each lane's likeliest tokens compete; the best `width` go on, those that end the text are finished. Says whose
-    /// child each one is.
+    /// child each one is. `before` is the token in front of the first.
     pub fn grow(
         &mut self,
         logits: &[f32],
         looks: &[Look],
         (suppressed, also, eot): (&Suppressed, &[u32], u32),
-        belief: &Belief,
+        (belief, before): (Belief, u32),
     ) -> Vec<usize> {
         let vocabulary = logits.len() / self.live.len().max(1);
         let mut candidates = Vec::new();
@@ -153,7 +141,8 @@ impl Beam {
                 self.finish(child);
                 continue;
             }
-            child.judge(parent, belief);
+            let newest = parent.steps.last();
+            child.judge(belief, newest.map_or(before, |step| step.id));
             // Only the best one's fault is the pass's; others are out of the race.
             if child.jumped && self.slot.is_none() && !children.is_empty() {
                 continue;
@@ -224,14 +213,12 @@ impl Beam {
 }
 
 impl Hypothesis {
-    /// Looks at where the newest token attends.
-    fn judge(&mut self, parent: &Hypothesis, belief: &Belief) {
+    /// Looks at where the newest token attends, which stands behind `before`.
+    fn judge(&mut self, belief: Belief, before: u32) {
         let Some(newest) = self.steps.last() else {
             return;
         };
-        let before = parent.steps.last().map_or(belief.before, |step| step.id);
-        self.jumped = self.last_frame.saturating_sub(newest.frame) > belief.rewind
-            && before < belief.first_special;
+        self.jumped = belief.jumps(self.last_frame, newest.frame, before);
         self.last_frame = newest.frame;
         if newest.frame >= belief.end && self.reached.is_none() {
             self.reached = Some(self.steps.len() - 1);

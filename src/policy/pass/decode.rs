@@ -12,9 +12,26 @@ use crate::whisper::Step;
 /// Threshold, in frames, of a last pass: nothing more comes, so nearly all is believed.
 const LAST_THRESHOLD: i32 = 4;
 /// Added to the deviation so that a constant column gives 0.
-pub const EPSILON: f64 = 1e-8;
+const EPSILON: f64 = 1e-8;
 /// The first special token in every multilingual vocabulary. The reference uses this number for every model, `.en` too.
-pub const FIRST_SPECIAL: u32 = 50257;
+const FIRST_SPECIAL: u32 = 50257;
+
+/// What a pass believes of where tokens attend.
+#[derive(Clone, Copy, Debug)]
+pub struct Belief {
+    /// A token that attends at this frame or behind it is not believed.
+    pub end: i32,
+    /// A jump back by more frames than this is a fault.
+    rewind: i32,
+}
+
+impl Belief {
+    /// Whether the attention jumps back from `last` to `frame` though it had no reason to: behind a special token it may
+    /// be anywhere.
+    pub fn jumps(&self, last: i32, frame: i32, before: u32) -> bool {
+        last.saturating_sub(frame) > self.rewind && before < FIRST_SPECIAL
+    }
+}
 
 impl Pass {
     pub(super) fn decode(&mut self, step: Step) -> Ask {
@@ -58,21 +75,12 @@ impl Pass {
         if choice.token == shared.specials.eot {
             return self.finish(Stop::EndOfText);
         }
-        let rewind = shared.settings.rewind_threshold as i32;
-        let decides = shared.settings.attention_decides();
-        if decides && !self.from.is_last && self.last_frame - decoded.frame > rewind {
-            if before >= FIRST_SPECIAL {
-                self.last_frame = decoded.frame;
-            } else {
-                self.last_frame = -rewind;
-                self.kept = 0;
-                self.guards.rewind += 1;
-                return self.finish(Stop::Rewind);
-            }
-        } else {
-            self.last_frame = decoded.frame;
+        let belief = self.belief();
+        if belief.jumps(self.last_frame, decoded.frame, before) {
+            return self.discard();
         }
-        if decoded.frame >= self.belief_ends() {
+        self.last_frame = decoded.frame;
+        if decoded.frame >= belief.end {
             return self.finish(Stop::AudioEnd);
         }
         self.kept = self.steps.len();
@@ -100,9 +108,7 @@ impl Pass {
             false => choose(logits, suppressed, also_suppressed),
         };
         self.alignment.push(&step.alignment);
-        let row = self
-            .alignment
-            .filtered(self.from.content, if compat { 0.0 } else { EPSILON });
+        let row = self.alignment.filtered(self.from.content, self.epsilon());
         let mut frame = argmax(&row);
         let at = self.steps.len();
         if let Some(referee) = &mut self.referee {
@@ -125,16 +131,42 @@ impl Pass {
         )
     }
 
-    /// A token that attends at this frame or behind it is not believed.
-    pub(super) fn belief_ends(&self) -> i32 {
-        if !self.from.shared.settings.attention_decides() {
-            return i32::MAX;
+    /// A constant column is NaN in the reference.
+    pub(super) fn epsilon(&self) -> f64 {
+        match self.from.shared.settings.is_compat() {
+            true => 0.0,
+            false => EPSILON,
         }
-        self.content()
-            - match self.from.is_last {
-                true => LAST_THRESHOLD,
-                false => self.from.shared.settings.frame_threshold as i32,
-            }
+    }
+
+    pub(super) fn belief(&self) -> Belief {
+        let settings = &self.from.shared.settings;
+        let content = self.from.content as i32;
+        let (threshold, rewind) = match self.from.is_last {
+            true => (LAST_THRESHOLD, i32::MAX),
+            false => (
+                settings.frame_threshold as i32,
+                settings.rewind_threshold as i32,
+            ),
+        };
+        match settings.attention_decides() {
+            true => Belief {
+                end: content - threshold,
+                rewind,
+            },
+            false => Belief {
+                end: i32::MAX,
+                rewind: i32::MAX,
+            },
+        }
+    }
+
+    /// The attention jumped back: nothing of the pass is believed.
+    pub(super) fn discard(&mut self) -> Ask {
+        self.last_frame = -(self.from.shared.settings.rewind_threshold as i32);
+        self.kept = 0;
+        self.guards.rewind += 1;
+        self.finish(Stop::Rewind)
     }
 
     /// Whether the guards, or the lack of room, stop a text of which all is kept so far; they cut what they do not believe.

@@ -224,27 +224,21 @@ impl Pass {
         let undecided = self.steps.get(self.kept..).unwrap_or_default();
         self.tail.extend(undecided);
         let eot = self.from.shared.specials.eot;
-        match self
-            .tail
-            .pop_if(|newest| newest.id == eot)
-            .or(self.tail.last().copied())
-        {
-            Some(newest) if newest.id != eot => {
+        if self.tail.pop_if(|newest| newest.id == eot).is_some() {
+            return Ask::Done;
+        }
+        match self.tail.last().map(|newest| newest.id) {
+            Some(newest) => {
                 self.stage = Stage::Tail;
-                self.ask_tail(newest.id)
+                self.ask_tail(newest)
             }
-            _ => Ask::Done,
+            None => Ask::Done,
         }
     }
 
     /// What was decoded behind the decided tokens, if anything was.
     pub(super) fn next_decoded(&self) -> Option<&Decoded> {
         self.steps.get(self.kept)
-    }
-
-    /// Frames of the window that hold audio.
-    fn content(&self) -> i32 {
-        self.from.content as i32
     }
 
     /// Stream position of a frame of the window.

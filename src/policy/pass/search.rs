@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::beam::{Beam, Belief, Hypothesis};
-use super::decode::{EPSILON, FIRST_SPECIAL};
+use super::beam::{Beam, Hypothesis};
 use super::{Ask, Pass, Stop};
 use crate::whisper::Step;
 
@@ -19,24 +18,16 @@ impl Pass {
             Beam::begin(settings.beams as usize, compat, alignment, self.last_frame)
         });
         let at = beam.best().map_or(0, |best| best.steps.len());
+        let (epsilon, belief) = (self.epsilon(), self.belief());
+        let before = self.prompt.last().copied().unwrap_or_default();
         let referee = &mut self.referee;
         let settle = |ours: usize, row: &[f64]| match referee {
             Some(referee) => referee.frame(at, ours, row),
             None => ours,
         };
-        let epsilon = if compat { 0.0 } else { EPSILON };
         let looks = beam.attend(step, self.from.content, epsilon, settle);
-        let belief = Belief {
-            end: self.belief_ends(),
-            rewind: match self.from.is_last || !settings.attention_decides() {
-                true => i32::MAX,
-                false => settings.rewind_threshold as i32,
-            },
-            first_special: FIRST_SPECIAL,
-            before: self.prompt.last().copied().unwrap_or_default(),
-        };
         let choice = (&shared.suppressed, also, shared.specials.eot);
-        let parents = beam.grow(&step.logits, &looks, choice, &belief);
+        let parents = beam.grow(&step.logits, &looks, choice, (belief, before));
         self.lane = parents.first().copied();
         if compat && beam.is_complete() {
             // What had ended is forgotten: the best that goes on is told, but for its newest token.
@@ -49,11 +40,8 @@ impl Pass {
             return self.tell(beam.winner(false), None);
         };
         if best.jumped {
-            self.last_frame = -(settings.rewind_threshold as i32);
             self.steps.clone_from(&best.steps);
-            self.kept = 0;
-            self.guards.rewind += 1;
-            return self.finish(Stop::Rewind);
+            return self.discard();
         }
         if best.reached.is_some() {
             return match compat {
