@@ -154,6 +154,7 @@ pub fn stats(name: &str, settings: &Settings, stats: &Stats, clamped: u64) -> gs
         .field("pass-time-p95", ns(stats.pass_time_p95))
         .field("waiting-p50", ns(stats.waiting_p50))
         .field("waiting-p95", ns(stats.waiting_p95))
+        .field("network-time", ns(stats.network_time))
         .field("batch-mean", stats.batch_mean)
         .field("degradation", stats.degradation)
         .field("degradations", stats.degradations)

@@ -296,7 +296,7 @@ pub fn all() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Stats")
-            .blurb("Figures of the stream: model, device, precision, loaded, streams, passes, skipped, late, pass-time-p50, pass-time-p95, waiting-p50, waiting-p95, batch-mean, degradation, degradations, chunk-to-text-p50, chunk-to-text-p95, lag, backlog, dropped, clamped, guards, memory; times in nanoseconds, memory in bytes")
+            .blurb("Figures of the stream: model, device, precision, loaded, streams, passes, skipped, late, pass-time-p50, pass-time-p95, waiting-p50, waiting-p95, network-time, batch-mean, degradation, degradations, chunk-to-text-p50, chunk-to-text-p95, lag, backlog, dropped, clamped, guards, memory; times in nanoseconds, memory in bytes")
             .read_only()
             .build(),
     ]

@@ -137,6 +137,11 @@ impl Desk {
         }
     }
 
+    /// The pusher is held back, whatever the pace, instead of audio being dropped.
+    pub(super) fn hold_back(&self) {
+        lock(&self.state).inbox.wait();
+    }
+
     pub(super) fn push(&self, mut audio: Audio) -> Result<Samples, Stopped> {
         let now = Instant::now();
         let mut state = lock(&self.state);
@@ -292,6 +297,7 @@ impl Desk {
             passes: meter.passes,
             skipped: meter.skipped,
             late: meter.late,
+            network_time: meter.network_time,
             batch_mean: meter.batch_mean(),
             degradation: meter.degradation,
             degradations: meter.degradations,

@@ -123,11 +123,14 @@ enum Next {
     Mark,
 }
 
-/// Bounded in both paces: exact refuses what does not fit, live drops the oldest.
+/// Bounded in both paces: exact refuses what does not fit; live drops the oldest, or refuses too where nobody minds to
+/// wait ([`Inbox::wait`]).
 pub(super) struct Inbox {
     pace: Pace,
     chunk: usize,
     capacity: usize,
+    /// Live: what does not fit waits, instead of pushing out the oldest.
+    waits: bool,
     queue: VecDeque<i16>,
     /// Position of the queue's first sample.
     start: Samples,
@@ -158,6 +161,7 @@ impl Inbox {
             pace,
             chunk,
             capacity,
+            waits: pace == Pace::Exact,
             queue: VecDeque::new(),
             start: 0,
             taken: 0,
@@ -167,6 +171,13 @@ impl Inbox {
             arrivals: VecDeque::new(),
             dropped: 0,
         }
+    }
+
+    /// Live, from a source that can wait: holds it back instead of dropping what it brings. Two seconds or four chunks, the
+    /// more of both, is what a pass may then find: no window is filled at once by a source that is faster than speech.
+    pub(super) fn wait(&mut self) {
+        self.waits = true;
+        self.capacity = self.capacity.min((4 * self.chunk).max(2 * SAMPLE_RATE));
     }
 
     /// Cuts live passes at `chunk` samples from now on. Exact ones stay where they are.
@@ -205,9 +216,9 @@ impl Inbox {
     /// Takes in what fits (exact) or all of it, at the cost of the oldest (live); what is left in `audio` must wait.
     pub(super) fn append(&mut self, audio: &mut Audio, now: Instant) {
         let room = self.capacity.saturating_sub(self.queue.len()) as u64;
-        let fits = match self.pace {
-            Pace::Exact => audio.len().min(room),
-            Pace::Live => {
+        let fits = match self.waits {
+            true => audio.len().min(room),
+            false => {
                 self.drop_oldest(audio, audio.len().saturating_sub(room));
                 audio.len()
             }

@@ -50,6 +50,23 @@ fn a_live_chunk_waits_for_nothing_and_takes_all_there_is_in_whole_frames() {
 }
 
 #[test]
+fn a_live_source_that_is_held_back_loses_nothing_and_fills_no_window_at_once() {
+    let mut inbox = inbox(Pace::Live);
+    inbox.wait();
+    let mut waiting = silence(&mut inbox, 1_000_000);
+    assert_eq!(waiting, 1_000_000 - 32_000, "two seconds fit");
+    let mut heard = 0;
+    while let Some((samples, end, _)) = chunk(&mut inbox) {
+        assert!(samples <= 32_000);
+        heard += samples as u64;
+        assert_eq!(end, heard);
+        waiting = silence(&mut inbox, waiting);
+    }
+    assert_eq!(heard + inbox.backlog(), 1_000_000);
+    assert_eq!(inbox.dropped(), 0);
+}
+
+#[test]
 fn a_drain_makes_a_last_pass_of_the_rest_full_or_not() {
     for (pushed, chunks) in [
         (8_000, vec![(8_000, true)]),

@@ -24,7 +24,8 @@ pub enum Pace {
     /// backlog is full; nothing is dropped; the result does not depend on the machine's speed.
     Exact,
     /// A pass as soon as a chunk is there and the worker is free (chunks grow under load); the pusher never waits;
-    /// beyond `audio-max-len` of backlog the oldest audio is dropped and announced.
+    /// beyond `audio-max-len` of backlog the oldest audio is dropped and announced. After [`Session::hold_back`] the
+    /// pusher waits and nothing is dropped.
     Live,
 }
 
@@ -166,7 +167,7 @@ impl Session {
         })
     }
 
-    /// Appends samples. Exact pace: waits while the backlog is full. Returns the stream position behind them.
+    /// Appends samples. Exact pace, or held back: waits while the backlog is full. Returns the stream position behind them.
     /// Stopped midway, it has appended those that [`position`](Self::position) counts.
     pub fn push(&self, samples: &[i16]) -> Result<Samples, Stopped> {
         // Whether it is an interruption must not depend on how far the worker has come: paced exactly, it comes along.
@@ -184,6 +185,12 @@ impl Session {
             }
             rest = later;
         }
+    }
+
+    /// Live pace, from a source that can wait: from now on [`push`](Self::push) waits while the backlog is full, as in exact
+    /// pace, and nothing is dropped.
+    pub fn hold_back(&self) {
+        self.desk.hold_back();
     }
 
     /// Appends `samples` of silence (a small hole in the stream).

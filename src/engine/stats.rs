@@ -22,6 +22,8 @@ pub struct Stats {
     /// The part of a pass's time in which the network ran for other streams.
     pub waiting_p50: Duration,
     pub waiting_p95: Duration,
+    /// What passes took in all, less what they waited: over the stream's length its real-time factor.
+    pub network_time: Duration,
     /// Decoders, this stream's included, that a step of the network served on average; 0 before the first.
     pub batch_mean: f64,
     /// What is done at present so that the machine keeps up, 0 for nothing; and how often that was raised.
@@ -51,6 +53,7 @@ pub(super) struct Meter {
     pub passes: u64,
     pub skipped: u64,
     pub late: u64,
+    pub network_time: Duration,
     pub steps: u64,
     /// Decoders in those steps.
     pub decoders: u64,
@@ -78,6 +81,7 @@ impl Meter {
         self.steps += u64::from(effort.steps);
         self.decoders += u64::from(effort.decoders);
         self.pass_time.add(took);
+        self.network_time += took.saturating_sub(effort.waited);
         self.waiting.add(effort.waited);
     }
 

@@ -1,0 +1,158 @@
+//! A call: audio in, what is said out, around one pipeline.
+//!
+//! ```text
+//! appsrc ! (decoding, resampling) ! whisperstream ! appsink
+//! ```
+//!
+//! No thread of GStreamer ever waits for a client: what is told goes into a queue, and while that is long, or the element
+//! has two seconds of audio to hear, [`Feed::push`] waits. So back-pressure reaches the client's socket, nothing is dropped,
+//! and what a call holds is bounded.
+
+mod event;
+mod feed;
+mod pipeline;
+mod queue;
+mod settings;
+
+pub use event::{Event, Figures, Partial, Span, Word, Words};
+pub use feed::{Ended, Feed};
+pub use pipeline::{Encoding, Format, Source};
+pub use queue::Events;
+pub use settings::{BadSetting, Setting, check_client};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gst::prelude::*;
+
+/// What a client wants of a call.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub source: Source,
+    /// Properties of the element, later ones win.
+    pub settings: Vec<Setting>,
+    /// Names of the channels, one element each; empty: all channels are mixed into one.
+    pub legs: Vec<String>,
+    /// Whether [`Event::Line`] is told: the JSON lines of the element's src pad.
+    pub lines: bool,
+    /// Where in the client's stream the audio begins; all times count from there.
+    pub start: Duration,
+}
+
+/// Why a call did not come about, in a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    #[error("{0}")]
+    Lacks(String),
+    /// The element refused to start.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A running call. The three parts go their own ways: a door pushes, reads and controls at the same time.
+pub struct Call {
+    pub feed: Feed,
+    pub events: Events,
+    pub control: Control,
+}
+
+/// What can be asked of a call from anywhere. The pipeline stops when the [`Feed`], the [`Events`] and all
+/// clones of this are gone.
+#[derive(Clone)]
+#[must_use]
+pub struct Control {
+    running: Arc<Running>,
+}
+
+struct Running {
+    pipeline: gst::Pipeline,
+    elements: Vec<gst::Element>,
+    /// ns
+    received: AtomicU64,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Stopping may take the time of a layer; a thread of the runtime's must not wait for it.
+        let pipeline = self.pipeline.clone();
+        let stop = move || {
+            if let Some(bus) = pipeline.bus() {
+                bus.unset_sync_handler();
+            }
+            let _ = pipeline.set_state(gst::State::Null);
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(stop)),
+            Err(_) => stop(),
+        }
+    }
+}
+
+impl Control {
+    /// Changes a property while the call runs.
+    pub fn set(&self, setting: &Setting) -> Result<(), BadSetting> {
+        self.running
+            .elements
+            .iter()
+            .try_for_each(|element| setting.apply(element))
+    }
+
+    /// The figures of each leg's element (its property `stats`).
+    pub fn stats(&self) -> Vec<(Option<String>, gst::Structure)> {
+        let elements = self.running.elements.iter();
+        elements
+            .map(|element| (element.property("leg"), element.property("stats")))
+            .collect()
+    }
+
+    fn add_received(&self, audio: Duration) {
+        let ns = u64::try_from(audio.as_nanos()).unwrap_or(u64::MAX);
+        self.running.received.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// How much audio was pushed (of raw audio).
+    pub fn received(&self) -> Duration {
+        Duration::from_nanos(self.running.received.load(Ordering::Relaxed))
+    }
+}
+
+/// Builds and starts a call. Blocking (some milliseconds; the model loads behind it): see [`crate::exchange::Exchange::open`].
+pub fn open(wanted: &Wanted) -> Result<Call, OpenError> {
+    let (tell, mut events) = queue::queue();
+    let built = pipeline::build(wanted, &tell)?;
+    let running = Arc::new(Running {
+        pipeline: built.pipeline,
+        elements: built.elements,
+        received: AtomicU64::new(0),
+    });
+    let bus = running
+        .pipeline
+        .bus()
+        .ok_or_else(|| OpenError::Lacks("a pipeline without a bus".into()))?;
+    let arrivals = feed::Arrivals::default();
+    let heard = Arc::clone(&arrivals);
+    let told = tell.clone();
+    bus.set_sync_handler(move |_, message| {
+        if let Some(event) = Event::of(message, &heard) {
+            told.tell(event);
+        }
+        gst::BusSyncReply::Drop
+    });
+    if running.pipeline.set_state(gst::State::Playing).is_err() {
+        let reason = events.failure().unwrap_or_else(|| {
+            "the pipeline of the call did not start and did not say why; GST_DEBUG=3 tells more"
+                .into()
+        });
+        return Err(OpenError::Refused(reason));
+    }
+    let control = Control { running };
+    events._control = Some(control.clone());
+    Ok(Call {
+        feed: Feed::new(built.entry, wanted, tell, arrivals, control.clone()),
+        events,
+        control,
+    })
+}

@@ -1,0 +1,136 @@
+//! Properties of the element, by name and value, as `--set` and query strings bring them.
+
+use std::str::FromStr;
+
+use gst::glib;
+use gst::prelude::*;
+
+/// Which properties only who runs the program may set: they reach the machine's files, its memory or other calls.
+const OPERATORS: [&str; 7] = [
+    "model",
+    "device",
+    "precision",
+    "cif-model",
+    "dump-dir",
+    "max-streams",
+    "alignment-heads",
+];
+
+/// Properties that make no sense behind a door, because the door relies on them.
+const DOORS: [&str; 6] = ["name", "parent", "leg", "qos", "lateness", "latency"];
+
+/// `name=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub name: String,
+    pub value: String,
+}
+
+/// Why a setting is refused, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSetting {
+    #[error("{0:?} is no setting: write name=value, as in language=fr")]
+    Form(String),
+    #[error("whisperstream has no property {name}; it has {known}")]
+    Unknown { name: String, known: String },
+    #[error("{name} cannot be {value:?}: it takes {takes}")]
+    Value {
+        name: String,
+        value: String,
+        takes: String,
+    },
+    #[error("{0} can only be set by who runs the server")]
+    Operators(String),
+}
+
+impl Setting {
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Setting {
+        Setting {
+            name: name.into(),
+            value: value.into(),
+        }
+    }
+
+    /// Sets it on an element, if there is such a property and the value is one of its type.
+    pub fn apply(&self, element: &gst::Element) -> Result<(), BadSetting> {
+        let Some(property) = element.find_property(&self.name).filter(is_writable) else {
+            let mut known: Vec<_> = element
+                .list_properties()
+                .iter()
+                .filter(|property| is_writable(property))
+                .map(|property| property.name().to_owned())
+                .filter(|name| !DOORS.contains(&name.as_str()))
+                .collect();
+            known.sort();
+            return Err(BadSetting::Unknown {
+                name: self.name.clone(),
+                known: known.join(", "),
+            });
+        };
+        let wrong = || BadSetting::Value {
+            name: self.name.clone(),
+            value: self.value.clone(),
+            takes: takes(&property),
+        };
+        // GStreamer's own reading of strings would take quotes and escapes out of a text.
+        let value = match property.value_type() {
+            glib::Type::STRING => self.value.to_value(),
+            _ => {
+                glib::Value::deserialize_with_pspec(&self.value, &property).map_err(|_| wrong())?
+            }
+        };
+        if property.value_is_valid(&value) {
+            element.set_property_from_value(&self.name, &value);
+            Ok(())
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+impl FromStr for Setting {
+    type Err = BadSetting;
+
+    fn from_str(text: &str) -> Result<Setting, BadSetting> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                Ok(Setting::new(name.trim().replace('_', "-"), value))
+            }
+            _ => Err(BadSetting::Form(text.into())),
+        }
+    }
+}
+
+/// Whether a client, a stranger, may bring it.
+pub fn check_client(setting: &Setting) -> Result<(), BadSetting> {
+    if OPERATORS.contains(&setting.name.as_str()) {
+        return Err(BadSetting::Operators(setting.name.clone()));
+    }
+    Ok(())
+}
+
+fn is_writable(property: &glib::ParamSpec) -> bool {
+    property.flags().contains(glib::ParamFlags::WRITABLE)
+}
+
+fn takes(property: &glib::ParamSpec) -> String {
+    let class = property
+        .value_type()
+        .is_a(glib::Type::ENUM)
+        .then(|| glib::EnumClass::with_type(property.value_type()))
+        .flatten();
+    match class {
+        Some(class) => {
+            let values = class.values().iter();
+            values
+                .map(|value| value.nick().to_owned())
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
+        None => match property.value_type() {
+            glib::Type::BOOL => "true or false".into(),
+            glib::Type::F64 => "a number".into(),
+            _ => "a whole number".into(),
+        },
+    }
+}

@@ -1,0 +1,405 @@
+//! All calls of the process: who may come in, who is there, what was counted, and how it ends.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{broadcast, watch};
+
+use crate::call::{self, BadSetting, Event, Feed, Figures, OpenError, Setting, Wanted};
+use crate::metrics::Metrics;
+
+/// How a process takes calls.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Properties of the element for every call; what a client brings comes behind.
+    pub settings: Vec<Setting>,
+    /// Calls at a time; 0: as many as the machine bears.
+    pub max_calls: usize,
+    /// From which step of `whisperstream/overload` on new calls are refused, so that those there are do not suffer; 0: never.
+    pub full_at: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            settings: Vec::new(),
+            max_calls: 0,
+            full_at: 2,
+        }
+    }
+}
+
+/// Why a call is not taken, in a sentence for the client.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("all {0} places are taken; try again later")]
+    Full(usize),
+    #[error("the machine has as much to do as it bears; try again later")]
+    Overloaded,
+    #[error("the server is shutting down")]
+    Closing,
+    #[error("a call {0:?} is already there; choose another id")]
+    Taken(String),
+    #[error("{0:?} is no id of a call: 1 to 128 letters, digits, '-', '_', '.' or ':'")]
+    BadId(String),
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    #[error(transparent)]
+    Open(OpenError),
+}
+
+impl Refusal {
+    /// The client did nothing wrong and may try again.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Refusal::Full(_) | Refusal::Overloaded | Refusal::Closing
+        )
+    }
+
+    /// Its label in the metrics.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Refusal::Full(_) => "full",
+            Refusal::Overloaded => "overload",
+            Refusal::Closing => "closing",
+            Refusal::Taken(_) | Refusal::BadId(_) => "id",
+            Refusal::Setting(_) => "setting",
+            Refusal::Open(_) => "pipeline",
+        }
+    }
+}
+
+/// Who calls, for logs, lists and metrics.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The door's name: `line`, `websocket`, ...
+    pub door: &'static str,
+    pub peer: Option<SocketAddr>,
+    /// The id the client gave; unset: a fresh one.
+    pub id: Option<String>,
+}
+
+/// How far the process is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Open,
+    /// No new calls; those there are may finish.
+    Draining,
+    /// Calls are ended now: their tails are told.
+    Closing,
+}
+
+/// Shared by all doors of a process.
+#[derive(Clone)]
+pub struct Exchange {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    policy: Policy,
+    metrics: Metrics,
+    phase: watch::Sender<Phase>,
+    overload: AtomicU32,
+    calls: Mutex<HashMap<String, Entry>>,
+    /// Counts calls that are there, so that their end can be awaited.
+    count: watch::Sender<usize>,
+}
+
+struct Entry {
+    listing: Listing,
+    events: broadcast::Sender<Arc<Event>>,
+}
+
+/// A call that is there.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    pub id: String,
+    pub door: &'static str,
+    pub peer: Option<SocketAddr>,
+    pub since: Instant,
+}
+
+/// Events of a call that a slow watcher may miss before it is told that it did.
+const WATCHED: usize = 1024;
+
+impl Exchange {
+    pub fn new(policy: Policy) -> Exchange {
+        Exchange {
+            inner: Arc::new(Inner {
+                policy,
+                metrics: Metrics::default(),
+                phase: watch::Sender::new(Phase::Open),
+                overload: AtomicU32::new(0),
+                calls: Mutex::default(),
+                count: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    /// Takes a call, or says why not. `client` holds what a stranger asked for, and is checked as such.
+    pub async fn open(&self, caller: Caller, wanted: Wanted) -> Result<Call, Refusal> {
+        let door = caller.door;
+        let opened = self.admit(caller, wanted).await;
+        if let Err(refusal) = &opened {
+            self.inner.metrics.refused(door, refusal.cause());
+            tracing::warn!(door, cause = refusal.cause(), "refused a call: {refusal}");
+        }
+        opened
+    }
+
+    async fn admit(&self, caller: Caller, mut wanted: Wanted) -> Result<Call, Refusal> {
+        wanted.settings.iter().try_for_each(call::check_client)?;
+        let mut place = self.take_place(caller)?;
+        let settings = std::mem::take(&mut wanted.settings);
+        wanted.settings = self
+            .inner
+            .policy
+            .settings
+            .iter()
+            .cloned()
+            .chain(settings)
+            .collect();
+        let opened = tokio::task::spawn_blocking(move || call::open(&wanted)).await;
+        let call = match opened {
+            Ok(Ok(call)) => call,
+            Ok(Err(OpenError::Setting(setting))) => return Err(setting.into()),
+            Ok(Err(err)) => return Err(Refusal::Open(err)),
+            Err(_) => {
+                return Err(Refusal::Open(OpenError::Refused(
+                    "the call could not be started: please report it".into(),
+                )));
+            }
+        };
+        place.control = Some(call.control.clone());
+        let (door, peer, id) = (place.door, place.peer, place.id.clone());
+        tracing::info!(door, call = %id, peer = peer.map(tracing::field::display), "a call came in");
+        Ok(Call {
+            id,
+            feed: call.feed,
+            events: Events {
+                events: call.events,
+                place: Some(place),
+            },
+            control: call.control,
+            phase: self.inner.phase.subscribe(),
+        })
+    }
+
+    fn take_place(&self, caller: Caller) -> Result<Place, Refusal> {
+        if *self.inner.phase.borrow() != Phase::Open {
+            return Err(Refusal::Closing);
+        }
+        let id = match caller.id {
+            Some(id) if is_id(&id) => id,
+            Some(id) => return Err(Refusal::BadId(id.chars().take(128).collect())),
+            None => uuid::Uuid::new_v4().to_string(),
+        };
+        let (max, full_at) = (self.inner.policy.max_calls, self.inner.policy.full_at);
+        let mut calls = lock(&self.inner.calls);
+        if max > 0 && calls.len() >= max {
+            return Err(Refusal::Full(max));
+        }
+        // The level is of the calls there are: with none it is history.
+        let level = self.inner.overload.load(Ordering::Relaxed);
+        if full_at > 0 && level >= full_at && !calls.is_empty() {
+            return Err(Refusal::Overloaded);
+        }
+        if calls.contains_key(&id) {
+            return Err(Refusal::Taken(id));
+        }
+        let (events, _) = broadcast::channel(WATCHED);
+        let since = Instant::now();
+        let listing = Listing {
+            id: id.clone(),
+            door: caller.door,
+            peer: caller.peer,
+            since,
+        };
+        calls.insert(
+            id.clone(),
+            Entry {
+                listing,
+                events: events.clone(),
+            },
+        );
+        self.inner.count.send_replace(calls.len());
+        self.inner.metrics.came(caller.door);
+        Ok(Place {
+            exchange: self.clone(),
+            id,
+            door: caller.door,
+            peer: caller.peer,
+            since,
+            watchers: events,
+            control: None,
+            counted: HashMap::new(),
+            received: Duration::ZERO,
+        })
+    }
+
+    /// The calls that are there, oldest first.
+    pub fn calls(&self) -> Vec<Listing> {
+        let mut calls: Vec<_> = lock(&self.inner.calls)
+            .values()
+            .map(|entry| entry.listing.clone())
+            .collect();
+        calls.sort_by_key(|call| call.since);
+        calls
+    }
+
+    /// Watches a call: what it tells from now on. `None`: no such call.
+    pub fn watch(&self, id: &str) -> Option<broadcast::Receiver<Arc<Event>>> {
+        lock(&self.inner.calls)
+            .get(id)
+            .map(|entry| entry.events.subscribe())
+    }
+
+    /// How far the process is on its way out, for whoever waits for clients.
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.inner.phase.subscribe()
+    }
+
+    /// Takes no more calls, lets those there are finish for `grace`, then ends them; returns when all are gone, or 10 s later.
+    pub async fn close(&self, grace: Duration) {
+        self.inner.phase.send_replace(Phase::Draining);
+        if !self.gone_within(grace).await {
+            self.inner.phase.send_replace(Phase::Closing);
+            self.gone_within(Duration::from_secs(10)).await;
+        }
+        self.inner.phase.send_replace(Phase::Closing);
+    }
+
+    async fn gone_within(&self, time: Duration) -> bool {
+        let mut count = self.inner.count.subscribe();
+        let gone = count.wait_for(|count| *count == 0);
+        tokio::time::timeout(time, gone).await.is_ok()
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    (1..=128).contains(&id.len()) && id.chars().all(fits)
+}
+
+/// A call that was taken. Its parts go their own ways.
+pub struct Call {
+    pub id: String,
+    pub feed: Feed,
+    pub events: Events,
+    pub control: call::Control,
+    /// At [`Phase::Closing`] the door ends the call: its feed first, so that the tail is told.
+    pub phase: watch::Receiver<Phase>,
+}
+
+/// What the call tells. Who watches it is told by the way, so a door reads to the end even when its client is gone.
+pub struct Events {
+    events: call::Events,
+    place: Option<Place>,
+}
+
+impl Events {
+    /// The next event; [`Event::Ended`] or [`Event::Failed`] is the last.
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = self.events.next().await?;
+        if let Some(place) = &mut self.place {
+            place.note(&event);
+        }
+        if matches!(event, Event::Ended | Event::Failed { .. }) {
+            self.place = None;
+        }
+        Some(event)
+    }
+}
+
+/// Among the calls, until it is dropped.
+struct Place {
+    exchange: Exchange,
+    id: String,
+    door: &'static str,
+    peer: Option<SocketAddr>,
+    since: Instant,
+    watchers: broadcast::Sender<Arc<Event>>,
+    control: Option<call::Control>,
+    /// What was counted so far: by leg, and of the audio.
+    counted: HashMap<Option<String>, Figures>,
+    received: Duration,
+}
+
+impl Place {
+    fn count(&mut self, leg: Option<String>, now: Figures) {
+        let before = self.counted.insert(leg, now).unwrap_or_default();
+        let received = self
+            .control
+            .as_ref()
+            .map_or(self.received, |control| control.received());
+        let metrics = &self.exchange.inner.metrics;
+        metrics.figures(&now.since(&before), received.saturating_sub(self.received));
+        self.received = received;
+    }
+
+    /// What came since the last figures.
+    fn count_the_rest(&mut self) {
+        let stats = self
+            .control
+            .as_ref()
+            .map(|control| control.stats())
+            .unwrap_or_default();
+        for (leg, stats) in stats {
+            self.count(leg, Figures::of(&stats));
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        let metrics = &self.exchange.inner.metrics;
+        match event {
+            Event::Words(words) => metrics.words(self.door, words.words.len(), words.lag),
+            Event::Overload { level, reason } => {
+                self.exchange
+                    .inner
+                    .overload
+                    .store(*level, Ordering::Relaxed);
+                tracing::warn!(call = %self.id, level, "{reason}");
+            }
+            Event::Figures { leg, figures } => self.count(leg.clone(), *figures),
+            Event::Dropped(span) => tracing::warn!(call = %self.id, ?span, "audio was not heard"),
+            Event::Warning { reason } => tracing::debug!(call = %self.id, "{reason}"),
+            Event::Failed { reason } => {
+                tracing::error!(call = %self.id, door = self.door, "the call failed: {reason}")
+            }
+            _ => {}
+        }
+        if self.watchers.receiver_count() > 0 {
+            let _ = self.watchers.send(Arc::new(event.clone()));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.count_the_rest();
+        let inner = &self.exchange.inner;
+        let mut calls = lock(&inner.calls);
+        calls.remove(&self.id);
+        inner.count.send_replace(calls.len());
+        drop(calls);
+        let seconds = self.since.elapsed().as_secs_f64();
+        inner.metrics.went(self.door);
+        tracing::info!(door = self.door, call = %self.id, peer = self.peer.map(tracing::field::display), seconds, "a call ended");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

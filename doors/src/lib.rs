@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//! Doors: how clients reach `whisperstream`. Each speaks one protocol and opens onto the same thing, a [`call`]: a pipeline
+//! around the element, which takes audio in and tells what is said. The [`exchange`] knows all calls of the process: it
+//! admits them, lists them, counts them and lets them end.
+//!
+//! Arrows go downward: programs (`src/bin`) → doors ([`line`], ...) → [`exchange`] → [`call`] → the element.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+pub mod call;
+pub mod exchange;
+pub mod http;
+pub mod line;
+pub mod logs;
+pub mod metrics;
+pub mod options;
+
+/// Starts GStreamer with the element in it; no plugin has to be installed.
+pub fn init() -> Result<(), StartError> {
+    gst::init()?;
+    gstwhisperstream::plugin_register_static()?;
+    Ok(())
+}
+
+/// Why nothing can be transcribed in this process at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("GStreamer could not be started: {0}")]
+    GStreamer(#[from] gst::glib::Error),
+    #[error("the element whisperstream could not be registered: {0}")]
+    Element(#[from] gst::glib::BoolError),
+}
