@@ -190,7 +190,7 @@ impl Exchange {
             feed: call.feed,
             events: Events {
                 events: call.events,
-                place: Some(place),
+                place,
             },
             control: call.control,
             phase: self.inner.phase.subscribe(),
@@ -303,22 +303,18 @@ pub struct Call {
     pub phase: watch::Receiver<Phase>,
 }
 
-/// What the call tells. Who watches it is told by the way, so a door reads to the end even when its client is gone.
+/// What the call tells. Who watches it is told by the way, so a door reads to the end even when its client is gone. The call
+/// counts as there until this is dropped: drop it when the client has all.
 pub struct Events {
     events: call::Events,
-    place: Option<Place>,
+    place: Place,
 }
 
 impl Events {
     /// The next event; [`Event::Ended`] or [`Event::Failed`] is the last.
     pub async fn next(&mut self) -> Option<Event> {
         let event = self.events.next().await?;
-        if let Some(place) = &mut self.place {
-            place.note(&event);
-        }
-        if matches!(event, Event::Ended | Event::Failed { .. }) {
-            self.place = None;
-        }
+        self.place.note(&event);
         Some(event)
     }
 }

@@ -23,6 +23,7 @@ pub mod line;
 pub mod logs;
 pub mod metrics;
 pub mod options;
+pub mod server;
 
 /// Starts GStreamer with the element in it; no plugin has to be installed.
 pub fn init() -> Result<(), StartError> {

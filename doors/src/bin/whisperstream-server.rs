@@ -3,14 +3,14 @@
 //! Speech-to-text for many clients at once, behind the doors that are asked for.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use doors::exchange::{Exchange, Policy};
 use doors::options::ElementOptions;
-use doors::{http, line, logs};
-use tokio::net::TcpListener;
+use doors::{http, line, logs, server};
 
 /// Live speech-to-text for many clients, over TCP, WebSocket and HTTP
 #[derive(Parser)]
@@ -28,6 +28,9 @@ struct Options {
     /// Port of the HTTP doors
     #[arg(long, value_name = "PORT")]
     http: Option<u16>,
+    /// A recording of which the first second is heard before the doors open
+    #[arg(long, value_name = "FILE")]
+    warmup_file: Option<PathBuf>,
     /// Calls at a time; 0: as many as the machine bears
     #[arg(long, default_value_t = 0)]
     max_calls: usize,
@@ -56,29 +59,33 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     doors::init()?;
+    let settings = options.element.settings();
+    let warm = server::warm_up(&settings, options.warmup_file.as_deref()).await?;
     let exchange = Exchange::new(Policy {
-        settings: options.element.settings(),
+        settings,
         max_calls: options.max_calls,
         ..Policy::default()
     });
-    if let Some(port) = options.line {
-        let listener = TcpListener::bind((options.host.as_str(), port)).await?;
-        println!("line       tcp://{}", listener.local_addr()?);
+    // Who names no door gets the usual ones.
+    let usual = options.line.is_none() && options.http.is_none();
+    let or_usual = |port: Option<u16>, default| port.or(usual.then_some(default));
+    if let Some(port) = or_usual(options.line, 43007) {
+        let listener = server::bind(&options.host, port, "--line").await?;
+        server::announce("line", format!("tcp://{}", listener.local_addr()?));
         let line = line::Line {
             json: options.json_lines,
             ..line::Line::default()
         };
         tokio::spawn(line::serve(listener, exchange.clone(), line));
     }
-    if let Some(port) = options.http {
-        let listener = TcpListener::bind((options.host.as_str(), port)).await?;
-        println!("http       http://{}", listener.local_addr()?);
+    if let Some(port) = or_usual(options.http, 8080) {
+        let listener = server::bind(&options.host, port, "--http").await?;
+        server::announce("http", format!("http://{}/", listener.local_addr()?));
         let routes = http::router(exchange.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
     }
-    tokio::signal::ctrl_c().await?;
-    exchange
-        .close(Duration::from_secs_f64(options.grace.clamp(0.0, 86_400.0)))
-        .await;
+    let grace = Duration::from_secs_f64(options.grace.clamp(0.0, 86_400.0));
+    server::until_stopped(&exchange, grace).await?;
+    drop(warm);
     Ok(())
 }

@@ -105,7 +105,7 @@ impl Figures {
 pub enum Event {
     /// The model loads: percent.
     Loading {
-        percent: i32,
+        percent: u64,
     },
     Loaded,
     /// What a pass released.
@@ -276,7 +276,7 @@ fn duration(structure: &gst::StructureRef, field: &str) -> Duration {
     Duration::from_nanos(structure.get::<u64>(field).unwrap_or_default())
 }
 
-fn percent(text: &str) -> i32 {
+fn percent(text: &str) -> u64 {
     let digits: String = text
         .chars()
         .skip_while(|c| !c.is_ascii_digit())

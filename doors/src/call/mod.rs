@@ -100,6 +100,11 @@ impl Control {
             .try_for_each(|element| setting.apply(element))
     }
 
+    /// Ends a call at once whose model is to stay in memory: until the last clone is gone.
+    pub fn park(&self) {
+        let _ = self.running.pipeline.set_state(gst::State::Ready);
+    }
+
     /// The figures of each leg's element (its property `stats`).
     pub fn stats(&self) -> Vec<(Option<String>, gst::Structure)> {
         let elements = self.running.elements.iter();
