@@ -1,19 +1,49 @@
 //! What is served over HTTP: each door adds its routes here.
 
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use tokio::net::TcpListener;
 
 use crate::exchange::Exchange;
+use crate::websocket;
 
 /// The routes of the HTTP port.
 pub fn router(exchange: Exchange) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/health", get(health))
+        .merge(websocket::routes())
         .with_state(exchange)
+}
+
+/// Who is at the other end, if the server was told to know ([`serve`] does).
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub Option<SocketAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Peer, Infallible> {
+        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Peer(info.map(|ConnectInfo(peer)| *peer)))
+    }
+}
+
+/// Serves a port's routes.
+pub async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
+    axum::serve(
+        listener,
+        routes.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .await
 }
 
 async fn metrics(State(exchange): State<Exchange>) -> impl IntoResponse {

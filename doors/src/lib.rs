@@ -24,6 +24,7 @@ pub mod logs;
 pub mod metrics;
 pub mod options;
 pub mod server;
+pub mod websocket;
 
 /// Starts GStreamer with the element in it; no plugin has to be installed.
 pub fn init() -> Result<(), StartError> {

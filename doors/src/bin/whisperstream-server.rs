@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Parser;
 use doors::exchange::{Exchange, Policy};
 use doors::options::ElementOptions;
-use doors::{http, line, logs, server};
+use doors::{http, line, logs, server, websocket};
 
 /// Live speech-to-text for many clients, over TCP, WebSocket and HTTP
 #[derive(Parser)]
@@ -25,6 +25,9 @@ struct Options {
     /// Lines of the line door are JSON
     #[arg(long)]
     json_lines: bool,
+    /// Port of the WebSocket door
+    #[arg(long, env = "STREAM_WS_PORT", value_name = "PORT")]
+    ws: Option<u16>,
     /// Port of the HTTP doors
     #[arg(long, value_name = "PORT")]
     http: Option<u16>,
@@ -67,7 +70,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         ..Policy::default()
     });
     // Who names no door gets the usual ones.
-    let usual = options.line.is_none() && options.http.is_none();
+    let usual = options.line.is_none() && options.ws.is_none() && options.http.is_none();
     let or_usual = |port: Option<u16>, default| port.or(usual.then_some(default));
     if let Some(port) = or_usual(options.line, 43007) {
         let listener = server::bind(&options.host, port, "--line").await?;
@@ -78,11 +81,17 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         };
         tokio::spawn(line::serve(listener, exchange.clone(), line));
     }
+    if let Some(port) = or_usual(options.ws, 43008) {
+        let listener = server::bind(&options.host, port, "--ws").await?;
+        server::announce("websocket", format!("ws://{}/", listener.local_addr()?));
+        let routes = websocket::router(exchange.clone());
+        tokio::spawn(http::serve(listener, routes));
+    }
     if let Some(port) = or_usual(options.http, 8080) {
         let listener = server::bind(&options.host, port, "--http").await?;
         server::announce("http", format!("http://{}/", listener.local_addr()?));
         let routes = http::router(exchange.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        tokio::spawn(http::serve(listener, routes));
     }
     let grace = Duration::from_secs_f64(options.grace.clamp(0.0, 86_400.0));
     server::until_stopped(&exchange, grace).await?;

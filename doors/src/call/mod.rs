@@ -77,17 +77,24 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Stopping may take the time of a layer; a thread of the runtime's must not wait for it.
-        let pipeline = self.pipeline.clone();
-        let stop = move || {
-            if let Some(bus) = pipeline.bus() {
-                bus.unset_sync_handler();
-            }
-            let _ = pipeline.set_state(gst::State::Null);
-        };
+        let stop = Stop(self.pipeline.clone());
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(stop)),
-            Err(_) => stop(),
+            // A runtime that is itself at its end runs nothing any more, but drops it.
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(stop))),
+            Err(_) => drop(stop),
         }
+    }
+}
+
+/// Dropped, it stops the pipeline.
+struct Stop(gst::Pipeline);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        if let Some(bus) = self.0.bus() {
+            bus.unset_sync_handler();
+        }
+        let _ = self.0.set_state(gst::State::Null);
     }
 }
 
