@@ -1,0 +1,57 @@
+//! What clients that mean ill, or lines that break, do to the others: nothing.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resets_silence_noise_and_deaf_clients_harm_nobody() {
+    let deaf = Line {
+        patience: Duration::from_secs(2),
+        ..Line::default()
+    };
+    let server = Server::start(&[("pace", "exact")], deaf).await;
+    let audio = common::audio("fr-accueil");
+    let alone = server.told(cut(&audio, 4096).into_iter()).await;
+
+    // Half-open: never says anything.
+    let mute = server.connect().await;
+    // Never reads, though much is said.
+    let mut never_reads = server.connect().await;
+    let all = common::audio("fr-long");
+    let pour = tokio::spawn(async move { while never_reads.write_all(&all).await.is_ok() {} });
+    // Reset in the middle of a word.
+    for at in [1, 3_201, 40_001] {
+        let mut socket = server.connect().await;
+        socket.write_all(&audio[..at]).await.unwrap();
+        #[allow(deprecated)]
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(socket);
+    }
+    // A web browser that has lost its way.
+    let mut lost = server.connect().await;
+    lost.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        .await
+        .unwrap();
+    // Noise.
+    let noise: Vec<u8> = (0..200_000u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let noise = server.told(cut(&noise, 999).into_iter());
+    let well = server.told(cut(&audio, 4096).into_iter());
+    let (_, told) = tokio::join!(noise, well);
+    assert_eq!(told, alone);
+    drop((mute, lost));
+    pour.abort();
+    server.none_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_at_once_hear_what_one_hears_alone() {
+    let server = Server::start(&[("pace", "exact")], Line::default()).await;
+    let audio = common::audio("fr-court");
+    let alone = server.told(cut(&audio, 3200).into_iter()).await;
+    let all = (0..8).map(|_| server.told(cut(&audio, 3200).into_iter()));
+    for told in futures::future::join_all(all).await {
+        assert_eq!(told, alone);
+    }
+    server.none_left().await;
+}
