@@ -13,7 +13,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::exchange::Exchange;
-use crate::websocket;
+use crate::{page, websocket};
 
 /// The routes of the HTTP port.
 pub fn router(exchange: Exchange) -> Router {
@@ -21,6 +21,7 @@ pub fn router(exchange: Exchange) -> Router {
         .route("/metrics", get(metrics))
         .route("/health", get(health))
         .merge(websocket::routes())
+        .merge(page::routes())
         .with_state(exchange)
 }
 

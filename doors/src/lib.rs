@@ -23,6 +23,7 @@ pub mod line;
 pub mod logs;
 pub mod metrics;
 pub mod options;
+pub mod page;
 pub mod server;
 pub mod websocket;
 

@@ -1,12 +1,14 @@
 //! The end of a call into which a door pushes audio.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use tokio::sync::Notify;
 
+use super::media::Intake;
 use super::queue::Tell;
 use super::{Control, Format, Source, Wanted};
 
@@ -14,9 +16,42 @@ use super::{Control, Format, Source, Wanted};
 pub(super) type Arrivals = Arc<Mutex<VecDeque<(Duration, Instant)>>>;
 
 /// Arrivals closer together than this are one.
-const GRAIN: Duration = Duration::from_millis(20);
+pub(super) const GRAIN: Duration = Duration::from_millis(20);
 /// A minute of arrivals; a word comes sooner or its lag is told from there.
 const MOST: usize = 3_000;
+
+/// What of the stream has come.
+#[derive(Clone, Default)]
+pub(super) struct Heard {
+    pub arrivals: Arrivals,
+    /// ns
+    received: Arc<AtomicU64>,
+}
+
+impl Heard {
+    /// Audio of some length, up to `end` in the stream, came at that instant.
+    pub fn note(&self, end: Duration, length: Duration, when: Instant) {
+        let ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        self.received.fetch_add(ns, Ordering::Relaxed);
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        let before_last = arrivals
+            .len()
+            .checked_sub(2)
+            .and_then(|i| arrivals.get(i))
+            .map_or(Duration::ZERO, |(end, _)| *end);
+        match arrivals.back_mut() {
+            Some(last) if end.saturating_sub(before_last) < GRAIN => *last = (end, when),
+            _ => arrivals.push_back((end, when)),
+        }
+        if arrivals.len() > MOST {
+            arrivals.pop_front();
+        }
+    }
+
+    pub fn received(&self) -> Duration {
+        Duration::from_nanos(self.received.load(Ordering::Relaxed))
+    }
+}
 
 /// From the arrival of the audio at `position` to now.
 pub(super) fn lag(arrivals: &Arrivals, position: Duration) -> Option<Duration> {
@@ -40,11 +75,13 @@ pub struct Feed {
     /// Frames pushed since `origin`.
     frames: u64,
     origin: Duration,
-    arrivals: Arrivals,
+    heard: Heard,
+    /// Of a container's bytes.
+    intake: Intake,
     tell: Tell,
     room: Arc<Notify>,
     /// Keeps the pipeline while audio may come.
-    control: Control,
+    _control: Control,
 }
 
 /// Longest buffer: back-pressure is felt after each.
@@ -55,7 +92,8 @@ impl Feed {
         entry: Option<gst_app::AppSrc>,
         wanted: &Wanted,
         tell: Tell,
-        arrivals: Arrivals,
+        heard: Heard,
+        intake: Intake,
         control: Control,
     ) -> Feed {
         let room = Arc::new(Notify::new());
@@ -74,10 +112,11 @@ impl Feed {
             odd: Vec::new(),
             frames: 0,
             origin: wanted.start,
-            arrivals,
+            heard,
+            intake,
             tell,
             room,
-            control,
+            _control: control,
         }
     }
 
@@ -101,6 +140,7 @@ impl Feed {
     pub async fn push(&mut self, bytes: &[u8]) -> Result<(), Ended> {
         let Some(format) = self.format else {
             for piece in bytes.chunks(16 * 1024) {
+                self.intake.pushed(piece.len());
                 self.send(gst::Buffer::from_slice(piece.to_vec())).await?;
             }
             return Ok(());
@@ -136,8 +176,8 @@ impl Feed {
             buffer.set_pts(clock(start));
             buffer.set_duration(clock(end.saturating_sub(start)));
         }
-        self.arrived(end);
-        self.control.add_received(end.saturating_sub(start));
+        self.heard
+            .note(end, end.saturating_sub(start), Instant::now());
         self.send(buffer).await
     }
 
@@ -161,23 +201,6 @@ impl Feed {
             }
         }
         Ok(())
-    }
-
-    fn arrived(&self, end: Duration) {
-        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        let before_last = arrivals
-            .len()
-            .checked_sub(2)
-            .and_then(|i| arrivals.get(i))
-            .map_or(Duration::ZERO, |(end, _)| *end);
-        let now = Instant::now();
-        match arrivals.back_mut() {
-            Some(last) if end.saturating_sub(before_last) < GRAIN => *last = (end, now),
-            _ => arrivals.push_back((end, now)),
-        }
-        if arrivals.len() > MOST {
-            arrivals.pop_front();
-        }
     }
 
     /// Asks that all said up to here be told now; [`super::Event::Flushed`] with `marker` comes behind it.
@@ -211,6 +234,6 @@ impl Drop for Feed {
     }
 }
 
-fn clock(time: Duration) -> gst::ClockTime {
+pub(super) fn clock(time: Duration) -> gst::ClockTime {
     gst::ClockTime::from_nseconds(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1))
 }

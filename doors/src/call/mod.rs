@@ -10,6 +10,7 @@
 
 mod event;
 mod feed;
+mod media;
 mod pipeline;
 mod queue;
 mod settings;
@@ -21,7 +22,6 @@ pub use queue::Events;
 pub use settings::{BadSetting, Setting, check_client};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -70,8 +70,7 @@ pub struct Control {
 struct Running {
     pipeline: gst::Pipeline,
     elements: Vec<gst::Element>,
-    /// ns
-    received: AtomicU64,
+    heard: feed::Heard,
 }
 
 impl Drop for Running {
@@ -120,35 +119,30 @@ impl Control {
             .collect()
     }
 
-    fn add_received(&self, audio: Duration) {
-        let ns = u64::try_from(audio.as_nanos()).unwrap_or(u64::MAX);
-        self.running.received.fetch_add(ns, Ordering::Relaxed);
-    }
-
-    /// How much audio was pushed (of raw audio).
+    /// How much audio was pushed (of a container: as far as it is decoded).
     pub fn received(&self) -> Duration {
-        Duration::from_nanos(self.running.received.load(Ordering::Relaxed))
+        self.running.heard.received()
     }
 }
 
 /// Builds and starts a call. Blocking (some milliseconds; the model loads behind it): see [`crate::exchange::Exchange::open`].
 pub fn open(wanted: &Wanted) -> Result<Call, OpenError> {
     let (tell, mut events) = queue::queue();
-    let built = pipeline::build(wanted, &tell)?;
+    let (heard, intake) = (feed::Heard::default(), media::Intake::default());
+    let built = pipeline::build(wanted, &tell, &heard, &intake)?;
     let running = Arc::new(Running {
         pipeline: built.pipeline,
         elements: built.elements,
-        received: AtomicU64::new(0),
+        heard: heard.clone(),
     });
     let bus = running
         .pipeline
         .bus()
         .ok_or_else(|| OpenError::Lacks("a pipeline without a bus".into()))?;
-    let arrivals = feed::Arrivals::default();
-    let heard = Arc::clone(&arrivals);
+    let arrivals = Arc::clone(&heard.arrivals);
     let told = tell.clone();
     bus.set_sync_handler(move |_, message| {
-        if let Some(event) = Event::of(message, &heard) {
+        if let Some(event) = Event::of(message, &arrivals) {
             told.tell(event);
         }
         gst::BusSyncReply::Drop
@@ -163,7 +157,7 @@ pub fn open(wanted: &Wanted) -> Result<Call, OpenError> {
     let control = Control { running };
     events._control = Some(control.clone());
     Ok(Call {
-        feed: Feed::new(built.entry, wanted, tell, arrivals, control.clone()),
+        feed: Feed::new(built.entry, wanted, tell, heard, intake, control.clone()),
         events,
         control,
     })

@@ -2,6 +2,8 @@
 
 use gst::prelude::*;
 
+use super::feed::Heard;
+use super::media::{self, Intake};
 use super::queue::Tell;
 use super::{Event, OpenError, Setting, Wanted};
 
@@ -97,7 +99,12 @@ pub(super) struct Built {
 /// How much audio waits in the pipeline before the element at most.
 const QUEUED: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
-pub(super) fn build(wanted: &Wanted, tell: &Tell) -> Result<Built, OpenError> {
+pub(super) fn build(
+    wanted: &Wanted,
+    tell: &Tell,
+    heard: &Heard,
+    intake: &Intake,
+) -> Result<Built, OpenError> {
     let pipeline = gst::Pipeline::new();
     let ears = wanted.legs.len().max(1);
     let ears = (0..ears)
@@ -106,7 +113,14 @@ pub(super) fn build(wanted: &Wanted, tell: &Tell) -> Result<Built, OpenError> {
     let entries: Vec<_> = ears.iter().map(|ear| ear.entry.clone()).collect();
     let entry = match &wanted.source {
         Source::Raw(format) => Some(raw(&pipeline, *format, &entries)?),
-        Source::Media => Some(media(&pipeline, &entries)?),
+        Source::Media => Some(media::build(
+            &pipeline,
+            &entries,
+            wanted.start,
+            heard,
+            intake,
+            tell,
+        )?),
         Source::Element(source) => {
             add(&pipeline, source)?;
             for (number, entry) in entries.iter().enumerate() {
@@ -254,43 +268,6 @@ fn raw(
     Ok(source)
 }
 
-/// The first audio stream in a container.
-fn media(pipeline: &gst::Pipeline, entries: &[gst::Element]) -> Result<gst_app::AppSrc, OpenError> {
-    let [entry] = entries else {
-        return Err(OpenError::Refused(
-            "the channels of a container cannot be legs".into(),
-        ));
-    };
-    let source = gst_app::AppSrc::builder()
-        .format(gst::Format::Bytes)
-        .stream_type(gst_app::AppStreamType::Stream)
-        .max_bytes(64 * 1024)
-        .build();
-    let decoder = make("decodebin")?;
-    let chain = [source.clone().upcast(), decoder.clone()];
-    for element in &chain {
-        add(pipeline, element)?;
-    }
-    link(&chain)?;
-    let entry = entry.clone();
-    decoder.connect_pad_added(move |_, pad| {
-        let is_audio = pad
-            .current_caps()
-            .or_else(|| Some(pad.query_caps(None)))
-            .is_some_and(|caps| {
-                caps.structure(0)
-                    .is_some_and(|s| s.name().starts_with("audio/"))
-            });
-        if let Some(sink) = entry
-            .static_pad("sink")
-            .filter(|sink| is_audio && !sink.is_linked())
-        {
-            let _ = pad.link(&sink);
-        }
-    });
-    Ok(source)
-}
-
 /// An element, or which Debian package has it.
 pub fn make(name: &str) -> Result<gst::Element, OpenError> {
     let package = match name {
@@ -305,13 +282,13 @@ pub fn make(name: &str) -> Result<gst::Element, OpenError> {
     })
 }
 
-fn add(pipeline: &gst::Pipeline, element: &gst::Element) -> Result<(), OpenError> {
+pub(super) fn add(pipeline: &gst::Pipeline, element: &gst::Element) -> Result<(), OpenError> {
     pipeline
         .add(element)
         .map_err(|err| OpenError::Lacks(err.to_string()))
 }
 
-fn link(chain: &[gst::Element]) -> Result<(), OpenError> {
+pub(super) fn link(chain: &[gst::Element]) -> Result<(), OpenError> {
     gst::Element::link_many(chain).map_err(|err| OpenError::Lacks(err.to_string()))
 }
 
