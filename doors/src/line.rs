@@ -42,6 +42,8 @@ pub async fn serve(listener: TcpListener, exchange: Exchange, line: Line) {
         };
         match accepted {
             Ok((socket, peer)) => {
+                // A line is sent when it is there, not when the one before it was acknowledged.
+                let _ = socket.set_nodelay(true);
                 let exchange = exchange.clone();
                 tokio::spawn(async move { client(socket, peer, exchange, line).await });
             }
