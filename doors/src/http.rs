@@ -13,7 +13,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::exchange::Exchange;
-use crate::{page, websocket};
+use crate::{dialects, page, websocket};
 
 /// The routes of the HTTP port.
 pub fn router(exchange: Exchange) -> Router {
@@ -22,6 +22,7 @@ pub fn router(exchange: Exchange) -> Router {
         .route("/health", get(health))
         .merge(websocket::routes())
         .merge(page::routes())
+        .merge(dialects::routes())
         .with_state(exchange)
 }
 

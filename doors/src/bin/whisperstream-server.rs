@@ -44,6 +44,8 @@ struct Options {
     #[arg(long, value_enum, default_value_t)]
     log: logs::Form,
     #[command(flatten)]
+    dialects: doors::dialects::Ports,
+    #[command(flatten)]
     element: ElementOptions,
 }
 
@@ -70,7 +72,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         ..Policy::default()
     });
     // Who names no door gets the usual ones.
-    let usual = options.line.is_none() && options.ws.is_none() && options.http.is_none();
+    let usual = options.line.is_none()
+        && options.ws.is_none()
+        && options.http.is_none()
+        && !options.dialects.any();
     let or_usual = |port: Option<u16>, default| port.or(usual.then_some(default));
     if let Some(port) = or_usual(options.line, 43007) {
         let listener = server::bind(&options.host, port, "--line").await?;
@@ -93,6 +98,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         let routes = http::router(exchange.clone());
         tokio::spawn(http::serve(listener, routes));
     }
+    options.dialects.open(&options.host, &exchange).await?;
     let grace = Duration::from_secs_f64(options.grace.clamp(0.0, 86_400.0));
     server::until_stopped(&exchange, grace).await?;
     drop(warm);

@@ -134,6 +134,12 @@ pub enum Event {
     },
     /// Digits are spoken there (`redact`).
     Redact(Span),
+    /// A key of the telephone was pressed.
+    Digit {
+        digit: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        leg: Option<String>,
+    },
     /// Not heard.
     Dropped(Span),
     Overload {

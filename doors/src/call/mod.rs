@@ -19,9 +19,10 @@ pub use event::{Event, Figures, Partial, Span, Word, Words};
 pub use feed::{Ended, Feed};
 pub use pipeline::{Encoding, Format, Source};
 pub use queue::Events;
-pub use settings::{BadSetting, Setting, check_client};
+pub use settings::{BadSetting, Setting, check_client, is_setting};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -71,6 +72,8 @@ struct Running {
     pipeline: gst::Pipeline,
     elements: Vec<gst::Element>,
     heard: feed::Heard,
+    /// How far the audio has come into each of the elements, in ns of the stream.
+    entered: Vec<Arc<AtomicU64>>,
 }
 
 impl Drop for Running {
@@ -119,6 +122,18 @@ impl Control {
             .collect()
     }
 
+    /// Up to which point of the stream the network has heard all there is, at least.
+    pub fn heard(&self) -> Duration {
+        let legs = self.running.elements.iter().zip(&self.running.entered);
+        let heard = legs.map(|(element, entered)| {
+            // The audio first: what enters meanwhile is only found waiting.
+            let entered = entered.load(Ordering::Relaxed);
+            let stats: gst::Structure = element.property("stats");
+            entered.saturating_sub(stats.get::<u64>("backlog").unwrap_or_default())
+        });
+        Duration::from_nanos(heard.min().unwrap_or_default())
+    }
+
     /// How much audio was pushed (of a container: as far as it is decoded).
     pub fn received(&self) -> Duration {
         self.running.heard.received()
@@ -131,6 +146,7 @@ pub fn open(wanted: &Wanted) -> Result<Call, OpenError> {
     let (heard, intake) = (feed::Heard::default(), media::Intake::default());
     let built = pipeline::build(wanted, &tell, &heard, &intake)?;
     let running = Arc::new(Running {
+        entered: built.elements.iter().map(watch_entry).collect(),
         pipeline: built.pipeline,
         elements: built.elements,
         heard: heard.clone(),
@@ -161,4 +177,22 @@ pub fn open(wanted: &Wanted) -> Result<Call, OpenError> {
         events,
         control,
     })
+}
+
+/// Keeps note of how far the audio has come that enters an element.
+fn watch_entry(element: &gst::Element) -> Arc<AtomicU64> {
+    let entered = Arc::new(AtomicU64::new(0));
+    let note = Arc::clone(&entered);
+    if let Some(pad) = element.static_pad("sink") {
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let end = info.buffer().and_then(|buffer| {
+                Some(buffer.pts()? + buffer.duration().unwrap_or(gst::ClockTime::ZERO))
+            });
+            if let Some(end) = end {
+                note.store(end.nseconds(), Ordering::Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    entered
 }

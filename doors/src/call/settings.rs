@@ -101,6 +101,15 @@ impl FromStr for Setting {
     }
 }
 
+/// Whether there is such a property to be set.
+pub fn is_setting(name: &str) -> bool {
+    let element = gst::ElementFactory::find("whisperstream").and_then(|it| it.load().ok());
+    let class = element.and_then(|it| glib::object::ObjectClass::from_type(it.element_type()));
+    class
+        .and_then(|class| class.find_property(name))
+        .is_some_and(|property| is_writable(&property))
+}
+
 /// Whether a client, a stranger, may bring it.
 pub fn check_client(setting: &Setting) -> Result<(), BadSetting> {
     if OPERATORS.contains(&setting.name.as_str()) {

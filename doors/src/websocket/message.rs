@@ -149,6 +149,7 @@ pub fn is_extra(event: &Event) -> bool {
         | Event::BargeIn { .. }
         | Event::Language { .. }
         | Event::Redact(_)
+        | Event::Digit { .. }
         | Event::Dropped(_)
         | Event::Overload { .. }
         | Event::Warning { .. } => true,
