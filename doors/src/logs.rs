@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
+use crate::options::Level;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Form {
     #[default]
@@ -14,8 +16,14 @@ pub enum Form {
 
 /// Starts logging. `WHISPERSTREAM_LOG` chooses levels (`debug`, `doors::line=trace`); without it, `info`.
 pub fn start(form: Form) {
+    start_at(form, None);
+}
+
+/// The same, with the level that was asked for on the command line in place of `info`.
+pub fn start_at(form: Form, level: Option<Level>) {
+    let level = level.unwrap_or(Level::Info).filter();
     let filter =
-        EnvFilter::try_from_env("WHISPERSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+        EnvFilter::try_from_env("WHISPERSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use doors::exchange::{Exchange, Policy};
-use doors::options::ElementOptions;
+use doors::options::{self, ElementOptions};
 use doors::{http, line, logs, server, websocket};
 
 /// Live speech-to-text for many clients, over TCP, WebSocket and HTTP
@@ -50,8 +50,9 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    logs::start(options.log);
+    let options = Options::parse_from(options::args());
+    logs::start_at(options.log, options.element.old.log_level());
+    options.element.tell_notices();
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
