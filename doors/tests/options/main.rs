@@ -1,7 +1,12 @@
 //! The command lines of the systems replaced, as people have them in their scripts, run against the real server: it starts,
 //! opens the port and transcribes, and every value arrives at the element in its unit.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code
+)]
 
 #[path = "../common/program.rs"]
 mod program;
