@@ -17,6 +17,7 @@
 )]
 
 pub mod call;
+pub mod client;
 pub mod dialects;
 pub mod exchange;
 pub mod http;

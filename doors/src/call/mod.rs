@@ -17,7 +17,7 @@ mod settings;
 
 pub use event::{Event, Figures, Partial, Span, Word, Words};
 pub use feed::{Ended, Feed};
-pub use pipeline::{Encoding, Format, Source};
+pub use pipeline::{Encoding, Format, Source, make};
 pub use queue::Events;
 pub use settings::{BadSetting, Setting, check_client, is_setting};
 

@@ -271,7 +271,9 @@ fn raw(
 /// An element, or which Debian package has it.
 pub fn make(name: &str) -> Result<gst::Element, OpenError> {
     let package = match name {
-        "audioconvert" | "audioresample" | "decodebin" | "opusdec" => "gstreamer1.0-plugins-base",
+        "appsrc" | "appsink" | "audioconvert" | "audioresample" | "decodebin" | "opusdec" => {
+            "gstreamer1.0-plugins-base"
+        }
         "whisperstream" => "gst-plugin-whisperstream",
         "pcapparse" | "faad" => "gstreamer1.0-plugins-bad",
         name if name.starts_with("avdec_") => "gstreamer1.0-libav",
