@@ -171,17 +171,12 @@ impl Exchange {
             .cloned()
             .chain(settings)
             .collect();
-        let opened = tokio::task::spawn_blocking(move || call::open(&wanted)).await;
-        let call = match opened {
-            Ok(Ok(call)) => call,
-            Ok(Err(OpenError::Setting(setting))) => return Err(setting.into()),
-            Ok(Err(err)) => return Err(Refusal::Open(err)),
-            Err(_) => {
-                return Err(Refusal::Open(OpenError::Refused(
-                    "the call could not be started: please report it".into(),
-                )));
-            }
+        let call = match start(&wanted).await {
+            Ok(call) => call,
+            Err(OpenError::Setting(setting)) => return Err(setting.into()),
+            Err(err) => return Err(Refusal::Open(err)),
         };
+        place.wanted = wanted;
         place.control = Some(call.control.clone());
         let (door, peer, id) = (place.door, place.peer, place.id.clone());
         tracing::info!(door, call = %id, peer = peer.map(tracing::field::display), "a call came in");
@@ -191,6 +186,8 @@ impl Exchange {
             events: Events {
                 events: call.events,
                 place,
+                utterances: 0,
+                next_utterance: 0,
             },
             control: call.control,
             phase: self.inner.phase.subscribe(),
@@ -246,6 +243,7 @@ impl Exchange {
             control: None,
             counted: HashMap::new(),
             received: Duration::ZERO,
+            wanted: Wanted::default(),
         })
     }
 
@@ -316,15 +314,58 @@ pub struct Call {
 pub struct Events {
     events: call::Events,
     place: Place,
+    /// Utterances of the pipelines before this one, and the number that follows the last one told of.
+    utterances: u64,
+    next_utterance: u64,
 }
 
 impl Events {
     /// The next event; [`Event::Ended`] or [`Event::Failed`] is the last.
     pub async fn next(&mut self) -> Option<Event> {
-        let event = self.events.next().await?;
+        let mut event = self.events.next().await?;
+        if let Some(span) = event.span_mut() {
+            span.utterance = span.utterance.saturating_add(self.utterances);
+            self.next_utterance = self.next_utterance.max(span.utterance.saturating_add(1));
+        }
         self.place.note(&event);
         Some(event)
     }
+
+    /// The value that the call was opened with, if it was set at all.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        let mut settings = self.place.wanted.settings.iter().rev();
+        let setting = settings.find(|setting| setting.name == name)?;
+        Some(&setting.value)
+    }
+
+    /// Begins anew at `start` of the client's stream, as if the call had come in there: what was fed before is not heard any
+    /// more, and the audio from there on belongs into the feed that this returns. The call stays the same for all who watch it.
+    /// If it fails, all goes on as before.
+    pub async fn renew(&mut self, start_at: Duration) -> Result<Feed, OpenError> {
+        let wanted = Wanted {
+            start: start_at,
+            ..self.place.wanted.clone()
+        };
+        let call = start(&wanted).await?;
+        self.place.count_the_rest();
+        self.place.counted.clear();
+        self.place.received = Duration::ZERO;
+        self.place.control = Some(call.control);
+        self.events = call.events;
+        self.utterances = self.next_utterance;
+        Ok(call.feed)
+    }
+}
+
+/// Opens a pipeline, off the runtime's own threads.
+async fn start(wanted: &Wanted) -> Result<call::Call, OpenError> {
+    let wanted = wanted.clone();
+    let opened = tokio::task::spawn_blocking(move || call::open(&wanted)).await;
+    opened.unwrap_or_else(|_| {
+        Err(OpenError::Refused(
+            "the call could not be started: please report it".into(),
+        ))
+    })
 }
 
 /// Among the calls, until it is dropped.
@@ -339,6 +380,8 @@ struct Place {
     /// What was counted so far: by leg, and of the audio.
     counted: HashMap<Option<String>, Figures>,
     received: Duration,
+    /// With all settings.
+    wanted: Wanted,
 }
 
 impl Place {

@@ -118,6 +118,12 @@ pub enum Event {
     Line(String),
     SpeechStart(Span),
     SpeechEnd(Span),
+    /// All words of this speech are told, and no others yet: this comes in order with them.
+    #[serde(skip)]
+    SpeechTold(Span),
+    /// Nobody has spoken for some seconds, up to here; told again and again.
+    #[serde(skip)]
+    Quiet(Span),
     BargeIn {
         #[serde(flatten)]
         span: Span,
@@ -191,6 +197,65 @@ impl Event {
             MessageView::Eos(_) => Some(Event::Ended),
             _ => None,
         }
+    }
+}
+
+impl Event {
+    /// What leaves the element's src pad beside text: `whisperstream/speech-end`, in order with it.
+    pub(super) fn of_downstream(event: &gst::EventRef) -> Option<Event> {
+        let structure = event.structure()?;
+        match structure.name().as_str() {
+            "whisperstream/speech-end" => Some(Event::SpeechTold(span(structure))),
+            _ => None,
+        }
+    }
+
+    /// The stretch that it is about.
+    pub fn span_mut(&mut self) -> Option<&mut Span> {
+        match self {
+            Event::Words(words) | Event::Final(words) => Some(&mut words.span),
+            Event::Partial(partial) => Some(&mut partial.span),
+            Event::SpeechStart(span)
+            | Event::SpeechEnd(span)
+            | Event::SpeechTold(span)
+            | Event::Quiet(span)
+            | Event::BargeIn { span, .. }
+            | Event::Redact(span)
+            | Event::Dropped(span) => Some(span),
+            _ => None,
+        }
+    }
+}
+
+/// Tells of quiet, from the clock of what is heard.
+#[derive(Default)]
+pub(super) struct Quiet {
+    since: Option<Duration>,
+}
+
+/// Quiet this long is told of.
+const QUIET: Duration = Duration::from_secs(10);
+
+impl Quiet {
+    pub fn hear(&mut self, event: &gst::EventRef) -> Option<Event> {
+        let structure = event.structure()?;
+        if structure.name() != "whisperstream/heard" {
+            return None;
+        }
+        let heard = span(structure);
+        if structure.get("speaking").unwrap_or(true) {
+            self.since = None;
+            return None;
+        }
+        let since = *self.since.get_or_insert(heard.start);
+        if heard.end.saturating_sub(since) < QUIET {
+            return None;
+        }
+        self.since = Some(heard.end);
+        Some(Event::Quiet(Span {
+            start: since,
+            ..heard
+        }))
     }
 }
 

@@ -1,7 +1,10 @@
 //! The pipeline of a call: how its audio gets to the element.
 
+use std::sync::{Mutex, PoisonError};
+
 use gst::prelude::*;
 
+use super::event::Quiet;
 use super::feed::Heard;
 use super::media::{self, Intake};
 use super::queue::Tell;
@@ -187,6 +190,19 @@ fn ear(
         Ok(gst::FlowSuccess::Ok)
     });
     let sink: gst::Element = sink.callbacks(callbacks.build()).build().upcast();
+    if let Some(pad) = sink.static_pad("sink") {
+        let (told, quiet) = (tell.clone(), Mutex::new(Quiet::default()));
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let Some(event) = info.event() {
+                let mut quiet = quiet.lock().unwrap_or_else(PoisonError::into_inner);
+                let heard = quiet.hear(event);
+                for event in heard.into_iter().chain(Event::of_downstream(event)) {
+                    told.tell(event);
+                }
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
     let as_is = matches!(&wanted.source, Source::Raw(format) if *format == Format::default());
     let mut chain = Vec::new();
     if !as_is {

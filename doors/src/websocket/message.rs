@@ -157,6 +157,8 @@ pub fn is_extra(event: &Event) -> bool {
         | Event::Final(_)
         | Event::Partial(_)
         | Event::Line(_)
+        | Event::SpeechTold(_)
+        | Event::Quiet(_)
         | Event::Flushed { .. }
         | Event::Figures { .. }
         | Event::Other(_)

@@ -13,6 +13,7 @@
 mod acks;
 mod message;
 mod query;
+mod retake;
 mod session;
 
 use axum::Router;

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite;
 
-use crate::call::{Event, Feed};
+use crate::call::Event;
 use crate::exchange::{Call, Events, Phase};
 
 use super::acks::Acks;
@@ -23,6 +23,7 @@ use super::message::{
     self, Command, FAILED, GOING_AWAY, NORMAL, NOT_TEXT, PROTOCOL, Reply, Said, TOO_BIG, json, ms,
 };
 use super::query::Asked;
+use super::retake::{Renewal, Retake};
 use super::{DOOR, LARGEST};
 
 /// Between two pings: often enough for every proxy.
@@ -64,6 +65,12 @@ pub(super) async fn talk(socket: WebSocket, call: Call, asked: Asked, peer: Opti
         phase,
         ..
     } = call;
+    let silence = events.setting("vad-min-silence");
+    let silence = Duration::from_millis(silence.and_then(|ms| ms.parse().ok()).unwrap_or(500));
+    // Only one leg has a place that is silent for all, and only an exact pace has decisions that can be had again.
+    let renews = asked.acks && asked.ears == 1 && events.setting("pace") == Some("exact");
+    let (renew, renewals) = mpsc::channel(1);
+    let intake = Retake::new(feed, renews.then_some(renewals), asked.format, asked.start);
     let hear = Hear {
         from,
         notes,
@@ -76,12 +83,14 @@ pub(super) async fn talk(socket: WebSocket, call: Call, asked: Asked, peer: Opti
         mute,
         flushes,
         flushed: HashMap::new(),
-        acks: asked.acks.then(Acks::default),
+        acks: asked.acks.then(|| Acks::new(silence, asked.start)),
+        renew: renews.then_some(renew),
+        flushes_told: 0,
         asked,
         last: Last::Ended(NORMAL),
     };
     let hear = async {
-        if let Err(gone) = hear.run(feed, muted).await {
+        if let Err(gone) = hear.run(intake, muted).await {
             let peer = peer.map(tracing::field::display);
             tracing::info!(door = DOOR, call = %id, peer, "the client is gone: {gone}");
         }
@@ -128,12 +137,17 @@ enum Next {
     /// The call is over, or the client takes nothing any more.
     Muted,
     Closing,
+    /// The call begins anew.
+    Renewed(Renewal),
 }
 
 impl Hear {
     /// Until the client is gone or nothing more is told to it. `Err`: it left in the middle, and how.
-    async fn run(mut self, feed: Feed, mut muted: watch::Receiver<bool>) -> Result<(), String> {
-        let mut feed = Some(feed);
+    async fn run(
+        mut self,
+        mut intake: Retake,
+        mut muted: watch::Receiver<bool>,
+    ) -> Result<(), String> {
         loop {
             let next = tokio::select! {
                 message = timeout(DEAD, self.from.next()) => match message {
@@ -143,15 +157,16 @@ impl Hear {
                     Ok(Some(Ok(message))) => Next::Message(message),
                 },
                 _ = muted.wait_for(|muted| *muted) => Next::Muted,
-                _ = self.phase.wait_for(|phase| *phase == Phase::Closing), if feed.is_some() => Next::Closing,
+                _ = self.phase.wait_for(|phase| *phase == Phase::Closing), if intake.is_open() => Next::Closing,
+                renewal = intake.renewed() => Next::Renewed(renewal),
             };
             match next {
                 Next::Message(Message::Binary(audio)) => {
-                    if let Some(feed) = &mut feed {
+                    if intake.is_open() {
                         // The call may end for reasons of its own, and a client that is gone can be gone while it waits here.
                         tokio::select! {
                             // That it has ended is told by its events.
-                            _ = feed.push(&audio) => {}
+                            () = intake.push(&audio) => {}
                             _ = muted.wait_for(|muted| *muted) => {}
                         }
                     } else {
@@ -161,18 +176,18 @@ impl Hear {
                 }
                 Next::Message(Message::Text(text)) => match Command::read(&text) {
                     Ok(Command::Flush { marker }) => {
-                        self.flush(feed.as_ref(), marker, &mut muted).await
+                        self.flush(&mut intake, marker, &mut muted).await
                     }
                     Ok(Command::End) => {
-                        if let Some(feed) = feed.take() {
-                            feed.end();
+                        if intake.is_open() {
+                            intake.finish();
                         }
                     }
                     Err(bad) => self.complain(&bad.to_string()).await,
                 },
                 Next::Message(Message::Close(_)) => {
-                    let in_the_middle = feed.is_some();
-                    drop(feed);
+                    let in_the_middle = intake.is_open();
+                    drop(intake);
                     // Its answer is sent by reading on.
                     self.farewell().await;
                     return match in_the_middle {
@@ -181,36 +196,47 @@ impl Hear {
                     };
                 }
                 Next::Message(Message::Ping(_) | Message::Pong(_)) => {}
-                Next::Fault(err) => return self.fault(feed, err, muted).await,
+                Next::Fault(err) => return self.fault(intake, err, muted).await,
                 Next::Muted => {
-                    drop(feed);
+                    drop(intake);
                     self.farewell().await;
                     return Ok(());
                 }
                 Next::Closing => {
                     let _ = self.notes.send(Note::Closing).await;
-                    if let Some(feed) = feed.take() {
-                        feed.end();
+                    if intake.is_open() {
+                        intake.finish();
                     }
                 }
+                Next::Renewed(renewal) => tokio::select! {
+                    () = intake.retake(renewal) => {}
+                    _ = muted.wait_for(|muted| *muted) => {}
+                },
             }
         }
     }
 
     async fn flush(
         &mut self,
-        feed: Option<&Feed>,
+        intake: &mut Retake,
         marker: Option<String>,
         muted: &mut watch::Receiver<bool>,
     ) {
-        let Some(feed) = feed else {
+        if !intake.is_open() {
             return self
                 .complain("nothing is left to flush after the end of the stream")
                 .await;
-        };
-        let place = tokio::select! {
-            place = self.flushes.acquire() => place,
-            _ = muted.wait_for(|muted| *muted) => return,
+        }
+        let place = loop {
+            tokio::select! {
+                place = self.flushes.acquire() => break place,
+                // The answers that are waited for may be this one's to give.
+                renewal = intake.renewed() => tokio::select! {
+                    () = intake.retake(renewal) => {}
+                    _ = muted.wait_for(|muted| *muted) => return,
+                },
+                _ = muted.wait_for(|muted| *muted) => return,
+            }
         };
         let Ok(place) = place else { return };
         place.forget();
@@ -219,8 +245,7 @@ impl Hear {
         let marker = marker
             .map(|marker| format!(":{marker}"))
             .unwrap_or_default();
-        // If the call has ended, its events say so.
-        let _ = feed.flush(&format!("{}{marker}", self.flushed));
+        intake.flush(&format!("{}{marker}", self.flushed));
     }
 
     async fn complain(&self, sentence: &str) {
@@ -230,7 +255,7 @@ impl Hear {
     /// The socket cannot be read any more: if that is the client's doing, it is told.
     async fn fault(
         mut self,
-        feed: Option<Feed>,
+        intake: Retake,
         err: axum::Error,
         mut muted: watch::Receiver<bool>,
     ) -> Result<(), String> {
@@ -239,7 +264,7 @@ impl Hear {
             Fault::Peers(code, sentence) => (code, sentence),
         };
         let _ = self.notes.send(Note::Fault(code, sentence.clone())).await;
-        drop(feed);
+        drop(intake);
         let _ = timeout(PATIENCE, muted.wait_for(|muted| *muted)).await;
         // What the client still sends would, unread, make the system withdraw what it was told.
         self.farewell().await;
@@ -289,6 +314,10 @@ struct Tell {
     /// Elements that have done a flush, by its marker.
     flushed: HashMap<String, usize>,
     acks: Option<Acks>,
+    /// Begins the call anew where it is acknowledged.
+    renew: Option<mpsc::Sender<Renewal>>,
+    /// The number of the last flush that was answered.
+    flushes_told: u64,
     asked: Asked,
     last: Last,
 }
@@ -307,7 +336,7 @@ impl Tell {
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(event) => self.event(&event).await,
+                    Some(event) => self.event(&event, &mut events).await,
                     None => return self.bye().await,
                 },
                 Some(note) = notes.recv() => match note {
@@ -323,7 +352,7 @@ impl Tell {
         }
     }
 
-    async fn event(&mut self, event: &Event) {
+    async fn event(&mut self, event: &Event, events: &mut Events) {
         match event {
             Event::Words(words) => {
                 let said = Said::from(words);
@@ -351,17 +380,39 @@ impl Tell {
         }
         if let Some(position) = self.acks.as_mut().and_then(|acks| acks.note(event)) {
             self.say(&Reply::Ack { ms: ms(position) }).await;
+            self.begin_anew(position, events).await;
+        }
+    }
+
+    /// What is decided behind `position` is not to depend on what was heard before.
+    async fn begin_anew(&mut self, position: Duration, events: &mut Events) {
+        // When the client is gone, what it sent is heard to its end.
+        let Some(renew) = self.renew.as_ref().filter(|renew| !renew.is_closed()) else {
+            return;
+        };
+        match events.renew(position).await {
+            Ok(feed) => drop(renew.send((feed, position)).await),
+            Err(err) => tracing::warn!(
+                door = DOOR,
+                "the call does not begin anew behind an utterance, so that a client that comes back may hear it otherwise: {err}"
+            ),
         }
     }
 
     /// When all legs have done it.
     async fn flushed(&mut self, marker: &str) {
+        let number = marker.split(':').next().and_then(|n| n.parse().ok());
+        // A call that began anew may do again what the one before did.
+        if number.is_some_and(|number: u64| number <= self.flushes_told) {
+            return;
+        }
         let done = self.flushed.entry(marker.to_owned()).or_default();
         *done += 1;
         if *done < self.asked.ears {
             return;
         }
         self.flushed.remove(marker);
+        self.flushes_told = number.unwrap_or(self.flushes_told);
         self.flushes.add_permits(1);
         let marker = marker.split_once(':').map(|(_, marker)| marker);
         self.say(&Reply::Flushed { marker }).await;
