@@ -228,13 +228,14 @@ impl Hear {
                 .await;
         }
         let place = loop {
-            tokio::select! {
+            let renewal = tokio::select! {
                 place = self.flushes.acquire() => break place,
                 // The answers that are waited for may be this one's to give.
-                renewal = intake.renewed() => tokio::select! {
-                    () = intake.retake(renewal) => {}
-                    _ = muted.wait_for(|muted| *muted) => return,
-                },
+                renewal = intake.renewed() => renewal,
+                _ = muted.wait_for(|muted| *muted) => return,
+            };
+            tokio::select! {
+                () = intake.retake(renewal) => {}
                 _ = muted.wait_for(|muted| *muted) => return,
             }
         };
