@@ -31,7 +31,7 @@ pub struct ClientOptions {
     /// Lets the client in (WebSocket, Authorization: Bearer)
     #[arg(
         long,
-        env = "WHISPERSTREAM_TOKEN",
+        env = "STREAM_TOKEN",
         hide_env_values = true,
         value_name = "TOKEN"
     )]

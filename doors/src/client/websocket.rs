@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -175,10 +176,7 @@ fn not_connected(shown: &str, err: Error) -> End {
         },
         // A server that is killed now says half a word.
         Error::ConnectionClosed | Error::AlreadyClosed => absent(shown, "it hung up"),
-        Error::Protocol(err) => match err.to_string() {
-            reason if reason.contains("incomplete") => absent(shown, &reason),
-            reason => stranger(shown, &reason),
-        },
+        Error::Protocol(ProtocolError::HandshakeIncomplete) => absent(shown, "it hung up"),
         err => stranger(shown, &err.to_string()),
     }
 }

@@ -1,7 +1,7 @@
 //! What goes wrong is said in a sentence, and ends the program with an exit code.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 
 use super::{client, free_port, program::Program, recording};
 
@@ -22,6 +22,9 @@ fn answering(answer: &'static [u8]) -> u16 {
         while let Ok((mut socket, _)) = listener.accept() {
             let _ = socket.read(&mut [0; 4096]);
             let _ = socket.write_all(answer);
+            let _ = socket.shutdown(Shutdown::Write);
+            // What is left unread would take the answer back.
+            while matches!(socket.read(&mut [0; 65_536]), Ok(1..)) {}
         }
     });
     port

@@ -21,7 +21,7 @@ pub fn file(path: &str) -> PathBuf {
 pub struct Program {
     pub child: Child,
     lines: Receiver<String>,
-    errors: Arc<Mutex<String>>,
+    pub errors: Arc<Mutex<String>>,
     name: String,
 }
 
@@ -39,7 +39,7 @@ impl Program {
             "STREAM_MIN_CHUNK",
             "IP_ADDR",
             "WHISPERSTREAM_LOG",
-            "WHISPERSTREAM_TOKEN",
+            "STREAM_TOKEN",
         ] {
             command.env_remove(name);
         }
