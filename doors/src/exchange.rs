@@ -417,7 +417,7 @@ impl Place {
                     .inner
                     .overload
                     .store(*level, Ordering::Relaxed);
-                tracing::warn!(call = %self.id, level, "{reason}");
+                tracing::warn!(call = %self.id, step = level, "{reason}");
             }
             Event::Figures { leg, figures } => self.count(leg.clone(), *figures),
             Event::Dropped(span) => tracing::warn!(call = %self.id, ?span, "audio was not heard"),

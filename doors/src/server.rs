@@ -61,30 +61,48 @@ pub struct Warm {
     _control: Control,
 }
 
-/// Loads the model, with a progress bar, and hears the first second of `file`, so that the first client waits for nothing.
+/// Loads the model, with a progress bar, and hears the beginning of `file` up to its first words, so that the first client waits
+/// for nothing.
 pub async fn warm_up(settings: &[Setting], file: Option<&Path>) -> Result<Warm, ServerError> {
-    let bar = progress();
     let mut settings = settings.to_vec();
     // Nobody wants a recording of this.
     settings.retain(|setting| setting.name != "dump-dir");
     let wanted = Wanted {
         settings,
-        source: match file {
-            Some(_) => Source::Media,
-            None => Source::default(),
-        },
         ..Wanted::default()
     };
-    let audio = match file {
-        Some(path) => tokio::fs::read(path)
+    let bar = progress();
+    // Too short for a pass; the model loads all the same.
+    let heard = hear(wanted.clone(), vec![0; 3_200], &bar).await?;
+    bar.finish_and_clear();
+    let control = heard.map_err(ServerError::Model)?;
+    if let Some(path) = file {
+        let unfit = |reason: String| ServerError::WarmUp {
+            path: path.into(),
+            reason,
+        };
+        let audio = tokio::fs::read(path)
             .await
-            .map_err(|err| ServerError::WarmUp {
-                path: path.into(),
-                reason: err.to_string(),
-            })?,
-        // Too short for a pass; the model loads all the same.
-        None => vec![0; 3_200],
-    };
+            .map_err(|err| unfit(err.to_string()))?;
+        let wanted = Wanted {
+            source: Source::Media,
+            ..wanted
+        };
+        let _ = hear(wanted, audio, &ProgressBar::hidden())
+            .await?
+            .map_err(unfit)?;
+    }
+    let parked = control.clone();
+    let _ = tokio::task::spawn_blocking(move || parked.park()).await;
+    Ok(Warm { _control: control })
+}
+
+/// Hears audio up to its first words or its end. The inner error is the call's.
+async fn hear(
+    wanted: Wanted,
+    audio: Vec<u8>,
+    bar: &ProgressBar,
+) -> Result<Result<Control, String>, ServerError> {
     let opened = tokio::task::spawn_blocking(move || call::open(&wanted)).await;
     let Call {
         mut feed,
@@ -95,36 +113,23 @@ pub async fn warm_up(settings: &[Setting], file: Option<&Path>) -> Result<Warm, 
         // If it fails, the events say why.
         let _ = feed.push(&audio).await;
         feed.end();
+        std::future::pending().await
     };
     let hearing = async {
         loop {
             match events.next().await {
                 Some(Event::Loading { percent }) => bar.set_position(percent),
                 Some(Event::Failed { reason }) => return Err(reason),
-                Some(Event::Ended) | None => return Ok(()),
+                Some(Event::Words(_) | Event::Ended) | None => return Ok(()),
                 Some(_) => {}
             }
         }
     };
-    let ((), heard) = tokio::join!(feeding, hearing);
-    bar.finish_and_clear();
-    heard.map_err(|reason| match file {
-        Some(path)
-            if control
-                .stats()
-                .iter()
-                .any(|(_, stats)| stats.get("loaded") == Ok(true)) =>
-        {
-            ServerError::WarmUp {
-                path: path.into(),
-                reason,
-            }
-        }
-        _ => ServerError::Model(reason),
-    })?;
-    let parked = control.clone();
-    let _ = tokio::task::spawn_blocking(move || parked.park()).await;
-    Ok(Warm { _control: control })
+    let heard = tokio::select! {
+        heard = hearing => heard,
+        never = feeding => never,
+    };
+    Ok(heard.map(|()| control))
 }
 
 /// On a terminal; elsewhere the log says enough.

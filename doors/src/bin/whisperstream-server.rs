@@ -31,7 +31,7 @@ struct Options {
     /// Port of the HTTP doors
     #[arg(long, value_name = "PORT")]
     http: Option<u16>,
-    /// A recording of which the first second is heard before the doors open
+    /// A recording whose first words are heard before the doors open
     #[arg(long, value_name = "FILE")]
     warmup_file: Option<PathBuf>,
     /// Calls at a time; 0: as many as the machine bears
