@@ -3,17 +3,25 @@
 //! | door | where | whose clients |
 //! |---|---|---|
 //! | [`deepgram`] | `/v1/listen` | Deepgram's SDKs |
+//! | [`twilio`] | `/twilio` | Twilio's Media Streams, and Telnyx's |
+//! | [`audiosocket`] | a TCP port of its own | Asterisk's AudioSocket |
+//! | [`forks`] | `/mod_audio_stream`, `/mod_audio_fork` | the modules of FreeSWITCH of these names |
 //! | [`vosk`] | `/vosk`, and the root of a port of its own | those of Vosk's server |
 //!
 //! Each translates between its wire and a call, and nothing else; what differs from the original is in `docs/dialects.md`.
 
+pub mod audiosocket;
 pub mod deepgram;
+pub mod forks;
 mod link;
 mod text;
+mod tracks;
+pub mod twilio;
 pub mod vosk;
 
 use std::net::SocketAddr;
 
+use crate::call::Setting;
 use crate::exchange::Exchange;
 use crate::http;
 use crate::server::{self, ServerError};
@@ -26,6 +34,22 @@ pub fn routes() -> Router<Exchange> {
     Router::new()
         .merge(deepgram::routes())
         .merge(vosk::routes())
+        .merge(twilio::routes())
+        .merge(forks::routes())
+}
+
+/// What stands in an address and is not the door's `own`: properties of the element.
+fn settings_of(pairs: &[(String, String)], own: &[&str]) -> Vec<Setting> {
+    let theirs = |name: &str| own.contains(&name) || is_the_ports(name);
+    let settings = pairs.iter().filter(|(name, _)| !theirs(name));
+    settings
+        .map(|(name, value)| Setting::new(name.replace('_', "-"), value))
+        .collect()
+}
+
+/// The token is the affair of the port, not of a door behind it.
+fn is_the_ports(name: &str) -> bool {
+    name == "token"
 }
 
 /// Ports of doors that have their own.
@@ -34,12 +58,15 @@ pub struct Ports {
     /// Port of the door for clients of Vosk's server
     #[arg(long, env = "VOSK_SERVER_PORT", value_name = "PORT")]
     pub vosk: Option<u16>,
+    /// Port of the door for Asterisk's AudioSocket
+    #[arg(long, value_name = "PORT")]
+    pub audiosocket: Option<u16>,
 }
 
 impl Ports {
     /// Whether any is asked for.
     pub fn any(&self) -> bool {
-        self.vosk.is_some()
+        self.vosk.is_some() || self.audiosocket.is_some()
     }
 
     /// Opens the doors that are asked for; returns the address of each.
@@ -55,6 +82,12 @@ impl Ports {
             open.push(address);
             let routes = vosk::root(exchange.clone());
             tokio::spawn(http::serve(listener, routes));
+        }
+        if let Some(port) = self.audiosocket {
+            let (listener, address) = bind(host, port, "--audiosocket").await?;
+            server::announce("audiosocket", format!("tcp://{address}"));
+            open.push(address);
+            tokio::spawn(audiosocket::serve(listener, exchange.clone()));
         }
         Ok(open)
     }

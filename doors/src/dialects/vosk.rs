@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::{interval, timeout};
 
 use super::link::{self, Ear, Heard, Mouth, PING_EVERY, Stuck};
+use super::settings_of;
 use super::text::{bare, joined, seconds};
 use crate::call::{Control, Encoding, Event, Feed, Format, Setting, Source, Wanted, Word};
 use crate::exchange::{Call, Caller, Events, Exchange};
@@ -42,8 +43,8 @@ async fn open(
     let upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST);
     upgrade.on_upgrade(move |socket| async move {
         let (mut ear, mut mouth) = link::ends(socket, exchange.phase());
-        let (punctuate, settings) = pairs.into_iter().partition(|(name, _)| name == "punctuate");
-        let punctuate: Vec<_> = punctuate;
+        let mut given = pairs.iter().rev();
+        let punctuate = given.find(|(name, _)| name == "punctuate");
         let session = Session {
             exchange,
             caller: Caller {
@@ -51,15 +52,12 @@ async fn open(
                 peer,
                 id: None,
             },
-            settings: settings
-                .into_iter()
-                .map(|(name, value)| Setting::new(name.replace('_', "-"), value))
-                .collect(),
+            settings: settings_of(&pairs, &["punctuate"]),
             rate: RATE,
             manner: Manner {
                 words: true,
                 alternatives: 0,
-                punctuate: punctuate.iter().any(|(_, value)| value == "true"),
+                punctuate: punctuate.is_some_and(|(_, value)| value == "true"),
             },
             call: None,
             ended: None,

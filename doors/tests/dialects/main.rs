@@ -7,6 +7,9 @@
     clippy::indexing_slicing
 )]
 
+mod audiosocket;
 mod deepgram;
+mod forks;
 mod support;
+mod twilio;
 mod vosk;

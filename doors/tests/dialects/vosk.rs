@@ -13,7 +13,10 @@ fn text(replies: &[Value]) -> String {
 
 /// The address of the door's own port.
 async fn own_port(exchange: &doors::exchange::Exchange) -> String {
-    let ports = Ports { vosk: Some(0) };
+    let ports = Ports {
+        vosk: Some(0),
+        ..Ports::default()
+    };
     let open = ports.open("127.0.0.1", exchange).await.unwrap();
     format!("ws://{}", open[0])
 }

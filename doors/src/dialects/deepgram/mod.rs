@@ -282,6 +282,9 @@ impl Teller {
     }
 
     async fn tick(&mut self, mouth: &mut Mouth) -> Result<(), Stuck> {
+        if !self.results.waits() {
+            return Ok(());
+        }
         for message in self.results.heard(self.control.heard()) {
             mouth.say(message.to_string()).await?;
         }

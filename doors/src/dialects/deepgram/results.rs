@@ -119,6 +119,12 @@ impl Results {
         }
     }
 
+    /// Whether a silence may become long enough.
+    pub fn waits(&self) -> bool {
+        let mut channels = self.channels.iter();
+        channels.any(|channel| channel.due.is_some() && !channel.speaking)
+    }
+
     /// Time has gone on: all audio up to here is heard.
     pub fn heard(&mut self, position: Duration) -> Vec<Value> {
         let mut told = Vec::new();
