@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod options;
 pub mod page;
 pub mod server;
+pub mod tap;
 pub mod websocket;
 
 /// Starts GStreamer with the element in it; no plugin has to be installed.

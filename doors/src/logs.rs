@@ -21,7 +21,8 @@ pub fn start(form: Form) {
 
 /// The same, with the level that was asked for on the command line in place of `info`.
 pub fn start_at(form: Form, level: Option<Level>) {
-    let level = level.unwrap_or(Level::Info).filter();
+    // The SIP stack logs every message whole at `info`.
+    let level = format!("{},rsipstack=warn", level.unwrap_or(Level::Info).filter());
     let filter =
         EnvFilter::try_from_env("WHISPERSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let logs = tracing_subscriber::fmt()
