@@ -28,7 +28,7 @@ struct Inner {
     base: u64,
     /// What nobody will ask for again ends here.
     kept_from: u64,
-    /// Sent up to here, by any connection; and by the one there is, if there is one.
+    /// Sent up to here by the last connection; and by the one there is, if there is one.
     sent: u64,
     sending: Option<u64>,
     /// Where a flush was asked for, in order.
@@ -132,12 +132,13 @@ impl Tape {
 
     /// Where a connection begins that should begin at `position`, and how much of that is lost.
     pub fn rewind(&self, position: Duration) -> (Duration, Duration) {
-        let inner = self.lock();
+        let mut inner = self.lock();
         let wanted = samples(position);
         // To whole milliseconds, in which servers are told of it.
         let base = inner.base.div_ceil(RATE / 1000) * (RATE / 1000);
         let start = if wanted < inner.base { base } else { wanted };
         let start = start.min(inner.end().max(wanted));
+        inner.sent = start;
         (duration(start), duration(start - wanted))
     }
 
@@ -158,7 +159,7 @@ impl Tape {
     /// Audio before `position` has left.
     pub fn note_sent(&self, position: u64) {
         let mut inner = self.lock();
-        inner.sent = inner.sent.max(position);
+        inner.sent = position;
         inner.sending = Some(position);
         drop(inner);
         self.room.notify_all();

@@ -13,11 +13,12 @@ mod common;
 #[path = "../common/program.rs"]
 mod program;
 
+mod acks;
 mod errors;
 mod old;
 
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 use program::{Program, file};
 use serde_json::Value;
@@ -41,6 +42,16 @@ fn server(door: &str, port: u16, more: &[&str]) -> Program {
 
 fn client(args: &[&str]) -> Program {
     Program::start(env!("CARGO_BIN_EXE_whisperstream-client"), args, &[])
+}
+
+/// What is served over HTTP at `path`.
+fn get(port: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 fn recording(name: &str) -> String {
