@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, watch};
@@ -99,8 +99,14 @@ pub struct Exchange {
     inner: Arc<Inner>,
 }
 
+/// Is told what all calls say, on the threads that tell it: it must not wait.
+pub trait Observer: Send + Sync {
+    fn told(&self, call: &Listing, event: &Event, metrics: &Metrics);
+}
+
 struct Inner {
     policy: Policy,
+    observers: RwLock<Vec<Arc<dyn Observer>>>,
     metrics: Metrics,
     phase: watch::Sender<Phase>,
     overload: AtomicU32,
@@ -131,6 +137,7 @@ impl Exchange {
         Exchange {
             inner: Arc::new(Inner {
                 policy,
+                observers: RwLock::default(),
                 metrics: Metrics::default(),
                 phase: watch::Sender::new(Phase::Open),
                 overload: AtomicU32::new(0),
@@ -142,6 +149,14 @@ impl Exchange {
 
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// Lets somebody know what all calls say from now on.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        let observers = self.inner.observers.write();
+        observers
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(observer);
     }
 
     pub fn policy(&self) -> &Policy {
@@ -244,6 +259,7 @@ impl Exchange {
             counted: HashMap::new(),
             received: Duration::ZERO,
             wanted: Wanted::default(),
+            over: false,
         })
     }
 
@@ -270,6 +286,28 @@ impl Exchange {
             // Nobody may watch.
             let _ = entry.events.send(Arc::new(event));
         }
+    }
+
+    /// The same of a call that may come within `wait`.
+    pub async fn watch_soon(
+        &self,
+        id: &str,
+        wait: Duration,
+    ) -> Option<broadcast::Receiver<Arc<Event>>> {
+        let mut count = self.inner.count.subscribe();
+        let come = async {
+            loop {
+                // Whoever comes behind this look changes the count.
+                count.mark_unchanged();
+                if let Some(events) = self.watch(id) {
+                    return Some(events);
+                }
+                if count.changed().await.is_err() {
+                    return None;
+                }
+            }
+        };
+        tokio::time::timeout(wait, come).await.ok().flatten()
     }
 
     /// How far the process is on its way out, for whoever waits for clients.
@@ -382,6 +420,8 @@ struct Place {
     received: Duration,
     /// With all settings.
     wanted: Wanted,
+    /// Its last event was told.
+    over: bool,
 }
 
 impl Place {
@@ -427,14 +467,36 @@ impl Place {
             }
             _ => {}
         }
+        self.observed(event);
         if self.watchers.receiver_count() > 0 {
             let _ = self.watchers.send(Arc::new(event.clone()));
         }
     }
 }
 
+impl Place {
+    fn observed(&mut self, event: &Event) {
+        self.over |= matches!(event, Event::Ended | Event::Failed { .. });
+        let inner = &self.exchange.inner;
+        let observers = inner.observers.read();
+        for observer in observers.unwrap_or_else(PoisonError::into_inner).iter() {
+            let call = Listing {
+                id: self.id.clone(),
+                door: self.door,
+                peer: self.peer,
+                since: self.since,
+            };
+            observer.told(&call, event, &inner.metrics);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        // Its door left it before it was over.
+        if !self.over && self.control.is_some() {
+            self.observed(&Event::Ended);
+        }
         self.count_the_rest();
         let inner = &self.exchange.inner;
         let mut calls = lock(&inner.calls);

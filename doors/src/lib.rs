@@ -26,8 +26,11 @@ pub mod logs;
 pub mod metrics;
 pub mod options;
 pub mod page;
+pub mod security;
 pub mod server;
 pub mod tap;
+pub mod watch;
+pub mod webhook;
 pub mod websocket;
 
 /// Starts GStreamer with the element in it; no plugin has to be installed.

@@ -37,6 +37,8 @@ pub struct Metrics {
     network: Seconds,
     audio: Seconds,
     dropped: Seconds,
+    posted: Counter,
+    unposted: Counter,
 }
 
 /// Seconds.
@@ -55,6 +57,8 @@ impl Default for Metrics {
             network: Seconds::default(),
             audio: Seconds::default(),
             dropped: Seconds::default(),
+            posted: Counter::default(),
+            unposted: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("calls", "Calls that are there", metrics.calls.clone());
@@ -81,6 +85,16 @@ impl Default for Metrics {
             "dropped_seconds",
             "Audio not heard because the machine was too slow",
             metrics.dropped.clone(),
+        );
+        registry.register(
+            "webhook_events",
+            "Events that the webhook's receiver took",
+            metrics.posted.clone(),
+        );
+        registry.register(
+            "webhook_dropped",
+            "Events that it did not take, or that did not fit into the queue",
+            metrics.unposted.clone(),
         );
         Metrics {
             registry,
@@ -110,6 +124,14 @@ impl Metrics {
         if let Some(lag) = lag {
             self.lag.observe(lag.as_secs_f64());
         }
+    }
+
+    pub(crate) fn posted(&self, events: usize) {
+        self.posted.inc_by(events as u64);
+    }
+
+    pub(crate) fn unposted(&self, events: usize) {
+        self.unposted.inc_by(events as u64);
     }
 
     /// What was counted since the last time.

@@ -10,6 +10,8 @@ use std::time::Duration;
 use clap::Parser;
 use doors::exchange::{Exchange, Policy};
 use doors::options::{self, ElementOptions};
+use doors::security::{Security, SecurityOptions};
+use doors::webhook::{Webhook, WebhookOptions};
 use doors::{http, line, logs, server, websocket};
 
 /// Live speech-to-text for many clients, over TCP, WebSocket and HTTP
@@ -46,8 +48,15 @@ struct Options {
     #[command(flatten)]
     dialects: doors::dialects::Ports,
     #[command(flatten)]
+    security: SecurityOptions,
+    #[command(flatten)]
+    webhook: WebhookOptions,
+    #[command(flatten)]
     element: ElementOptions,
 }
+
+/// At the end the webhook's receiver has so long to take what calls said last.
+const POSTED: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let options = Options::parse_from(options::args());
@@ -64,6 +73,8 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let security = Security::load(&options.security)?;
+    let webhook = Webhook::load(&options.webhook)?;
     doors::init()?;
     let settings = options.element.settings();
     let warm = server::warm_up(&settings, options.warmup_file.as_deref()).await?;
@@ -72,6 +83,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         max_calls: options.max_calls,
         ..Policy::default()
     });
+    let posting = webhook.map(|webhook| webhook.start(&exchange));
     // Who names no door gets the usual ones.
     let usual = options.line.is_none()
         && options.ws.is_none()
@@ -89,19 +101,33 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     if let Some(port) = or_usual(options.ws, 43008) {
         let listener = server::bind(&options.host, port, "--ws").await?;
-        server::announce("websocket", format!("ws://{}/", listener.local_addr()?));
+        server::announce(
+            "websocket",
+            format!("{}://{}/", security.scheme("ws"), listener.local_addr()?),
+        );
         let routes = websocket::router(exchange.clone());
-        tokio::spawn(http::serve(listener, routes));
+        let security = security.clone();
+        tokio::spawn(async move { http::serve_with(listener, routes, &security).await });
     }
     if let Some(port) = or_usual(options.http, 8080) {
         let listener = server::bind(&options.host, port, "--http").await?;
-        server::announce("http", format!("http://{}/", listener.local_addr()?));
+        server::announce(
+            "http",
+            format!("{}://{}/", security.scheme("http"), listener.local_addr()?),
+        );
         let routes = http::router(exchange.clone());
-        tokio::spawn(http::serve(listener, routes));
+        let security = security.clone();
+        tokio::spawn(async move { http::serve_with(listener, routes, &security).await });
     }
-    options.dialects.open(&options.host, &exchange).await?;
+    options
+        .dialects
+        .open(&options.host, &exchange, &security)
+        .await?;
     let grace = Duration::from_secs_f64(options.grace.clamp(0.0, 86_400.0));
     server::until_stopped(&exchange, grace).await?;
+    if let Some(posting) = posting {
+        posting.finish(POSTED).await;
+    }
     drop(warm);
     Ok(())
 }

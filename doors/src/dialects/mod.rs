@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use crate::call::Setting;
 use crate::exchange::Exchange;
 use crate::http;
+use crate::security::Security;
 use crate::server::{self, ServerError};
 use axum::Router;
 use clap::Args;
@@ -74,14 +75,16 @@ impl Ports {
         &self,
         host: &str,
         exchange: &Exchange,
+        security: &Security,
     ) -> Result<Vec<SocketAddr>, ServerError> {
         let mut open = Vec::new();
         if let Some(port) = self.vosk {
             let (listener, address) = bind(host, port, "--vosk").await?;
-            server::announce("vosk", format!("ws://{address}"));
+            server::announce("vosk", format!("{}://{address}", security.scheme("ws")));
             open.push(address);
             let routes = vosk::root(exchange.clone());
-            tokio::spawn(http::serve(listener, routes));
+            let security = security.clone();
+            tokio::spawn(async move { http::serve_with(listener, routes, &security).await });
         }
         if let Some(port) = self.audiosocket {
             let (listener, address) = bind(host, port, "--audiosocket").await?;

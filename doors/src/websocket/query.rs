@@ -69,8 +69,6 @@ impl Asked {
             };
             match name.as_str() {
                 "id" => asked.id = Some(value),
-                // The port's affair.
-                "token" => {}
                 "partials" => asked.partials = flag(&value).ok_or_else(|| bad(FLAG))?,
                 "utterances" => asked.utterances = flag(&value).ok_or_else(|| bad(FLAG))?,
                 "acks" => asked.acks = flag(&value).ok_or_else(|| bad(FLAG))?,

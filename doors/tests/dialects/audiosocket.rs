@@ -19,7 +19,10 @@ async fn door(exchange: &Exchange) -> SocketAddr {
         audiosocket: Some(0),
         ..Ports::default()
     };
-    ports.open("127.0.0.1", exchange).await.unwrap()[0]
+    ports
+        .open("127.0.0.1", exchange, &doors::security::Security::default())
+        .await
+        .unwrap()[0]
 }
 
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {

@@ -17,7 +17,10 @@ async fn own_port(exchange: &doors::exchange::Exchange) -> String {
         vosk: Some(0),
         ..Ports::default()
     };
-    let open = ports.open("127.0.0.1", exchange).await.unwrap();
+    let open = ports
+        .open("127.0.0.1", exchange, &doors::security::Security::default())
+        .await
+        .unwrap();
     format!("ws://{}", open[0])
 }
 

@@ -41,6 +41,7 @@ pub async fn serve(routes: Router) -> SocketAddr {
     at
 }
 
+#[derive(Debug)]
 pub struct Client {
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }

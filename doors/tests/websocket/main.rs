@@ -11,4 +11,8 @@
 mod common;
 
 mod client;
+mod hostile;
+mod security;
 mod talk;
+mod watch;
+mod webhook;

@@ -43,6 +43,9 @@ export class Session {
     const address = new URL("/ajax/audio", location.href);
     address.protocol = address.protocol.replace("http", "ws");
     address.search = new URLSearchParams({ v: 2, ...this.query, ...this.leg.recording.query });
+    // Where the server wants a token, the page was opened with it.
+    const token = new URLSearchParams(location.search).get("token");
+    if (token) address.searchParams.set("token", token);
     const socket = new WebSocket(address);
     this.socket = socket;
     this.reason = "";
