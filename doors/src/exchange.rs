@@ -365,7 +365,10 @@ impl Events {
             span.utterance = span.utterance.saturating_add(self.utterances);
             self.next_utterance = self.next_utterance.max(span.utterance.saturating_add(1));
         }
-        self.place.note(&event);
+        // Two of them only its door can make sense of.
+        if !matches!(event, Event::SpeechTold(_) | Event::Quiet(_)) {
+            self.place.note(&event);
+        }
         Some(event)
     }
 
