@@ -69,6 +69,24 @@ pub struct Partial {
     pub language: Option<String>,
 }
 
+/// Who answered, as `answerdetect` says it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verdict {
+    /// `human`, `machine`, `no-answer`, `fax` or `unknown`.
+    pub result: String,
+    /// `phrase`, `cadence`, `tone`, `silence` or `timeout`.
+    pub cause: String,
+    /// 0 to 1
+    pub confidence: f64,
+    /// What was said by then.
+    pub text: String,
+    /// Audio heard until it was given.
+    #[serde(serialize_with = "seconds")]
+    pub took: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leg: Option<String>,
+}
+
 /// Counts of one element since its stream began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -138,6 +156,21 @@ pub enum Event {
     Flushed {
         marker: String,
     },
+    /// Who answered; once a call, if it was wanted.
+    Verdict(Verdict),
+    /// A machine has said its greeting: `silence` or `beep`.
+    GreetingEnd {
+        #[serde(flatten)]
+        span: Span,
+        cause: String,
+    },
+    /// A machine's beep.
+    Beep {
+        #[serde(flatten)]
+        span: Span,
+        /// Hz
+        frequency: f64,
+    },
     /// Digits are spoken there (`redact`).
     Redact(Span),
     /// A key of the telephone was pressed.
@@ -158,7 +191,7 @@ pub enum Event {
         leg: Option<String>,
         figures: Figures,
     },
-    /// Anything else an element of the pipeline said (`answerdetect/verdict`, ...): its structure.
+    /// Anything else an element of the pipeline said (`beepdetect/tone`, ...): its structure.
     #[serde(skip)]
     Other(gst::Structure),
     Warning {
@@ -299,6 +332,22 @@ fn told(structure: &gst::StructureRef, arrivals: &Arrivals) -> Event {
         },
         "whisperstream/flushed" => Event::Flushed {
             marker: text("marker"),
+        },
+        "answerdetect/verdict" => Event::Verdict(Verdict {
+            result: text("result"),
+            cause: text("cause"),
+            confidence: structure.get("confidence").unwrap_or_default(),
+            text: text("text"),
+            took: duration(structure, "took"),
+            leg: structure.get("leg").ok(),
+        }),
+        "answerdetect/greeting-end" => Event::GreetingEnd {
+            span: span(structure),
+            cause: text("cause"),
+        },
+        "answerdetect/beep" => Event::Beep {
+            span: span(structure),
+            frequency: structure.get("frequency").unwrap_or_default(),
         },
         "whisperstream/redact" => Event::Redact(span(structure)),
         "whisperstream/dropped" => Event::Dropped(span(structure)),

@@ -15,7 +15,7 @@ mod pipeline;
 mod queue;
 mod settings;
 
-pub use event::{Event, Figures, Partial, Span, Word, Words};
+pub use event::{Event, Figures, Partial, Span, Verdict, Word, Words};
 pub use feed::{Ended, Feed};
 pub use pipeline::{Encoding, Format, Source, make};
 pub use queue::Events;
@@ -39,6 +39,8 @@ pub struct Wanted {
     pub lines: bool,
     /// Where in the client's stream the audio begins; all times count from there.
     pub start: Duration,
+    /// Who answered is told, too ([`Event::Verdict`]), of the first leg: by `answerdetect`, with these properties of its.
+    pub answer: Option<Vec<Setting>>,
 }
 
 /// Why a call did not come about, in a sentence.

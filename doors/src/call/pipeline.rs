@@ -111,7 +111,7 @@ pub(super) fn build(
     let pipeline = gst::Pipeline::new();
     let ears = wanted.legs.len().max(1);
     let ears = (0..ears)
-        .map(|leg| ear(&pipeline, wanted, wanted.legs.get(leg), tell))
+        .map(|leg| ear(&pipeline, wanted, leg, tell))
         .collect::<Result<Vec<_>, _>>()?;
     let entries: Vec<_> = ears.iter().map(|ear| ear.entry.clone()).collect();
     let entry = match &wanted.source {
@@ -153,11 +153,11 @@ struct Ear {
     element: gst::Element,
 }
 
-/// `queue ! audioconvert ! audioresample ! whisperstream ! appsink`, without what is not needed.
+/// `queue ! audioconvert ! audioresample ! beepdetect ! whisperstream ! answerdetect ! appsink`, without what is not needed.
 fn ear(
     pipeline: &gst::Pipeline,
     wanted: &Wanted,
-    leg: Option<&String>,
+    number: usize,
     tell: &Tell,
 ) -> Result<Ear, OpenError> {
     let whisper = make("whisperstream")?;
@@ -165,7 +165,7 @@ fn ear(
     for setting in settings.iter().chain(&wanted.settings) {
         setting.apply(&whisper)?;
     }
-    if let Some(leg) = leg {
+    if let Some(leg) = wanted.legs.get(number) {
         Setting::new("leg", leg).apply(&whisper)?;
     }
     let sink = gst_app::AppSink::builder()
@@ -212,7 +212,16 @@ fn ear(
         chain.push(make("audioconvert")?);
         chain.push(make("audioresample")?);
     }
-    chain.extend([whisper.clone(), sink]);
+    match wanted.answer.as_ref().filter(|_| number == 0) {
+        Some(settings) => {
+            let answer = make("answerdetect")?;
+            settings
+                .iter()
+                .try_for_each(|setting| setting.apply(&answer))?;
+            chain.extend([make("beepdetect")?, whisper.clone(), answer, sink]);
+        }
+        None => chain.extend([whisper.clone(), sink]),
+    }
     for element in &chain {
         add(pipeline, element)?;
     }
@@ -290,7 +299,7 @@ pub fn make(name: &str) -> Result<gst::Element, OpenError> {
         "appsrc" | "appsink" | "audioconvert" | "audioresample" | "decodebin" | "opusdec" => {
             "gstreamer1.0-plugins-base"
         }
-        "whisperstream" => "gst-plugin-whisperstream",
+        "whisperstream" | "answerdetect" | "beepdetect" => "gst-plugin-whisperstream",
         "pcapparse" | "faad" => "gstreamer1.0-plugins-bad",
         name if name.starts_with("avdec_") => "gstreamer1.0-libav",
         _ => "gstreamer1.0-plugins-good",

@@ -31,8 +31,12 @@ pub struct Setting {
 pub enum BadSetting {
     #[error("{0:?} is no setting: write name=value, as in language=fr")]
     Form(String),
-    #[error("whisperstream has no property {name}; it has {known}")]
-    Unknown { name: String, known: String },
+    #[error("{element} has no property {name}; it has {known}")]
+    Unknown {
+        element: String,
+        name: String,
+        known: String,
+    },
     #[error("{name} cannot be {value:?}: it takes {takes}")]
     Value {
         name: String,
@@ -62,7 +66,9 @@ impl Setting {
                 .filter(|name| !DOORS.contains(&name.as_str()))
                 .collect();
             known.sort();
+            let element = element.factory().map(|factory| factory.name().to_string());
             return Err(BadSetting::Unknown {
+                element: element.unwrap_or_default(),
                 name: self.name.clone(),
                 known: known.join(", "),
             });
