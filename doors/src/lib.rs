@@ -20,6 +20,7 @@ pub mod call;
 pub mod client;
 pub mod dialects;
 pub mod exchange;
+pub mod freeswitch;
 pub mod http;
 pub mod line;
 pub mod logs;
