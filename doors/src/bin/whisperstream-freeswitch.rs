@@ -13,8 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Live speech-to-text of FreeSWITCH's calls
 #[derive(Parser)]
-#[command(version)]
-struct Options {
+#[command(name = "whisperstream-freeswitch", version)]
+struct Program {
     #[command(flatten)]
     freeswitch: freeswitch::Options,
     /// Calls at a time; 0: as many as the machine bears
@@ -28,7 +28,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Program::parse();
     logs::start(options.log);
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+fn run(options: Program) -> Result<(), Box<dyn std::error::Error>> {
     doors::init()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(serve(options));
@@ -48,7 +48,7 @@ fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     done
 }
 
-async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(options: Program) -> Result<(), Box<dyn std::error::Error>> {
     let mut settings = freeswitch::settings(&options.freeswitch);
     settings.extend(options.element.settings());
     let exchange = Exchange::new(Policy {

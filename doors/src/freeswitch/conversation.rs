@@ -26,6 +26,8 @@ pub struct Heard {
 
 /// Without anything new for so long FreeSWITCH is asked whether the call is still there.
 const STILL: Duration = Duration::from_secs(10);
+/// After so long it is tried again to go over to the next recording.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Behind a hang-up the rest of the audio may be written so much later.
 const REST: Duration = Duration::from_secs(1);
 
@@ -146,6 +148,8 @@ async fn pour(
     let mut meter = Meter::new(format);
     let mut grew = Instant::now();
     let mut asked = Instant::now();
+    let mut retry = Instant::now();
+    let mut stopped = false;
     loop {
         let bytes = recording.read().await?;
         meter.push(&bytes).into_iter().for_each(&mut level);
@@ -160,17 +164,28 @@ async fn pour(
             if is_all || (bytes.is_empty() && presence.is_there()) {
                 break;
             }
-        } else if recording.is_due() {
-            follow_on(presence, recording, true).await?;
+        } else if (stopped || recording.is_due()) && Instant::now() >= retry {
+            let running = !stopped && !recording.is_past();
+            match recording.succeed(running).await {
+                Ok(()) => stopped = false,
+                Err(err) => {
+                    // A call that ends at this moment, mostly.
+                    presence.ask().await;
+                    if !presence.is_over() {
+                        tracing::warn!("{err}; it is tried again");
+                    }
+                    retry = Instant::now() + AGAIN;
+                }
+            }
         } else if let Some(path) = presence.take_stopped()
             && recording.is(&path)
         {
             // Mostly the call's end, which is told a moment later.
             presence.wait(Duration::from_secs(1)).await;
             presence.ask().await;
-            if !presence.is_over() {
+            stopped = !presence.is_over();
+            if stopped {
                 tracing::warn!("somebody stopped the recording of a call; it is begun again");
-                follow_on(presence, recording, false).await?;
             }
         } else if grew.elapsed() > STILL && asked.elapsed() > STILL {
             asked = Instant::now();
@@ -183,21 +198,6 @@ async fn pour(
     }
     feed.end();
     Ok(())
-}
-
-/// A call that ends at this moment cannot be recorded on; that is no fault.
-async fn follow_on(
-    presence: &mut Presence,
-    recording: &mut Recording,
-    running: bool,
-) -> Result<(), Unheard> {
-    match recording.succeed(running).await {
-        Err(err) => {
-            presence.ask().await;
-            if presence.is_over() { Ok(()) } else { Err(err) }
-        }
-        done => done,
-    }
 }
 
 struct Teller<'a> {

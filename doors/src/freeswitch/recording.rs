@@ -19,7 +19,7 @@ use crate::exchange::Refusal;
 /// How often the file is looked at.
 pub const LOOK: Duration = Duration::from_millis(100);
 /// Seconds of a recording's end that are kept to find the seam in.
-const TAIL: usize = 8;
+const TAIL: usize = 6;
 /// Looks without anything new behind which a recording that was stopped is at its end.
 const QUIET: u32 = 4;
 
@@ -131,7 +131,7 @@ impl Recording {
         }
         self.tail.extend_from_slice(&bytes);
         let second = self.second();
-        if self.tail.len() > 2 * TAIL * second {
+        if self.tail.len() > (TAIL + 2) * second {
             self.tail.drain(..self.tail.len() - TAIL * second);
         }
         Ok(bytes)
@@ -142,6 +142,11 @@ impl Recording {
         let limit = self.recorder.limit;
         let spare = (limit / 10).clamp(Duration::from_secs(1), Duration::from_secs(60));
         self.next.is_none() && self.current.began().elapsed() + spare >= limit
+    }
+
+    /// Whether FreeSWITCH has ended this one.
+    pub fn is_past(&self) -> bool {
+        self.current.began().elapsed() >= self.recorder.limit
     }
 
     /// Whether this is the file that is read.

@@ -33,16 +33,30 @@ fn find(tail: &[i16], head: &[i16], about: usize, piece: usize) -> Option<usize>
     if loudness(probe) < QUIET * piece as u64 {
         return None;
     }
-    let apart = |at: usize| -> Option<u64> {
-        let there = tail.get(at..at + probe.len())?;
-        let differences = there.iter().zip(probe);
-        Some(differences.map(|(a, b)| u64::from(a.abs_diff(*b))).sum())
-    };
-    let (at, least) = (0..tail.len())
-        .filter_map(|at| Some((at, apart(at)?)))
-        .min_by_key(|(_, apart)| *apart)?;
+    let (mut best, mut least) = (0, u64::MAX);
+    for at in 0..tail.len() {
+        let there = tail.get(at..at + probe.len());
+        if let Some(apart) = there.and_then(|there| apart(there, probe, least)) {
+            (best, least) = (at, apart);
+        }
+    }
     // Resampled twice they are not the same to the bit.
-    (least * 3 < loudness(probe)).then(|| (tail.len() - at + offset).min(head.len()))
+    (least < loudness(probe) / 3).then(|| (tail.len() - best + offset).min(head.len()))
+}
+
+/// How far they are apart, if that is less than `least`. Mostly a glance tells that it is not.
+fn apart(there: &[i16], probe: &[i16], least: u64) -> Option<u64> {
+    let mut sum = 0;
+    for (there, probe) in there.chunks(32).zip(probe.chunks(32)) {
+        let differences = there.iter().zip(probe);
+        sum += differences
+            .map(|(a, b)| u64::from(a.abs_diff(*b)))
+            .sum::<u64>();
+        if sum >= least {
+            return None;
+        }
+    }
+    Some(sum)
 }
 
 fn loudness(samples: &[i16]) -> u64 {

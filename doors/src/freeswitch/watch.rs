@@ -6,7 +6,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use super::channel::{Channel, answered};
-use super::link::{Happening, Party};
+use super::link::{Happening, LinkError, Party};
+use super::recording::Unheard;
 use super::{Bridge, Failure, conversation};
 use crate::exchange::Phase;
 
@@ -28,7 +29,12 @@ pub async fn run(bridge: Bridge) -> Result<(), Failure> {
     while all || !calls.tasks.is_empty() {
         let happening = tokio::select! {
             happening = happenings.recv() => happening,
-            Some(_) = calls.tasks.join_next() => continue,
+            Some(done) = calls.tasks.join_next() => {
+                if let Ok(Some(uuid)) = done {
+                    calls.forget(&uuid);
+                }
+                continue;
+            }
             _ = phase.wait_for(|phase| *phase != Phase::Open) => break,
         };
         match happening {
@@ -49,7 +55,8 @@ pub async fn run(bridge: Bridge) -> Result<(), Failure> {
 
 struct Calls {
     bridge: Bridge,
-    tasks: JoinSet<()>,
+    /// A call whose recording could not be begun because FreeSWITCH was away is given back, to be taken again.
+    tasks: JoinSet<Option<String>>,
     /// Those that were taken and have not hung up.
     known: HashSet<String>,
 }
@@ -102,9 +109,10 @@ impl Calls {
         }
         let bridge = self.bridge.clone();
         self.tasks.spawn(async move {
-            if let Err(err) = conversation::hear(&bridge, &party).await {
-                tracing::error!(call = %party.uuid, "{err}");
-            }
+            let heard = conversation::hear(&bridge, &party).await;
+            let err = heard.err()?;
+            tracing::error!(call = %party.uuid, "{err}");
+            matches!(err, Unheard::Link(LinkError::Silent { .. })).then_some(party.uuid)
         });
     }
 

@@ -143,8 +143,15 @@ async fn calls_go_on_while_the_connection_is_lost() {
             !bridge.text("a-1", None).is_empty()
         })
         .await;
-    // The call ends before the next attempt: nobody tells of it.
+    // The call ends while nobody can tell of it.
+    peer.shut(true);
     peer.disconnect();
+    bridge
+        .until("the hang-up", |_| {
+            peer.variable("a-1", "read_rate").is_none()
+        })
+        .await;
+    peer.shut(false);
     let ended = |bridge: &Bridge| {
         bridge
             .transcript("a-1")

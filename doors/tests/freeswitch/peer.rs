@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -87,6 +88,7 @@ struct Shared {
     commands: Mutex<Vec<String>>,
     events: broadcast::Sender<String>,
     open: watch::Sender<u32>,
+    shut: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -106,12 +108,16 @@ impl Peer {
                 commands: Mutex::default(),
                 events: broadcast::Sender::new(1024),
                 open: watch::Sender::new(0),
+                shut: AtomicBool::new(false),
             }),
         };
         let accepting = peer.clone();
         tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
+                if accepting.shared.shut.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let peer = accepting.clone();
                 tokio::spawn(async move { peer.serve(socket).await });
             }
@@ -172,6 +178,11 @@ impl Peer {
         for stop in channels[uuid].recordings.values() {
             stop.send_replace(true);
         }
+    }
+
+    /// New connections are dropped, or taken again.
+    pub fn shut(&self, shut: bool) {
+        self.shared.shut.store(shut, Ordering::Relaxed);
     }
 
     /// All connections break.
