@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+
 use super::actions::{self, Actions};
 use super::channel::Channel;
 use super::energy::{Level, Meter};
@@ -148,15 +150,23 @@ async fn pour(
     let mut meter = Meter::new(format);
     let mut grew = Instant::now();
     let mut asked = Instant::now();
-    let mut retry = Instant::now();
-    let mut stopped = false;
+    let mut succession = Succession::default();
     loop {
         let bytes = recording.read().await?;
         meter.push(&bytes).into_iter().for_each(&mut level);
         if !bytes.is_empty() {
             grew = Instant::now();
-            if feed.push(&bytes).await.is_err() {
-                return Ok(());
+            // It may wait for a busy machine; the recording's limit does not.
+            let push = feed.push(&bytes);
+            tokio::pin!(push);
+            loop {
+                tokio::select! {
+                    pushed = &mut push => match pushed {
+                        Ok(()) => break,
+                        Err(_) => return Ok(()),
+                    },
+                    () = sleep(LOOK) => succession.look(presence, recording).await,
+                }
             }
         }
         if presence.is_over() {
@@ -164,40 +174,63 @@ async fn pour(
             if is_all || (bytes.is_empty() && presence.is_there()) {
                 break;
             }
-        } else if (stopped || recording.is_due()) && Instant::now() >= retry {
-            let running = !stopped && !recording.is_past();
-            match recording.succeed(running).await {
-                Ok(()) => stopped = false,
-                Err(err) => {
-                    // A call that ends at this moment, mostly.
-                    presence.ask().await;
-                    if !presence.is_over() {
-                        tracing::warn!("{err}; it is tried again");
-                    }
-                    retry = Instant::now() + AGAIN;
-                }
-            }
-        } else if let Some(path) = presence.take_stopped()
-            && recording.is(&path)
-        {
-            // Mostly the call's end, which is told a moment later.
-            presence.wait(Duration::from_secs(1)).await;
-            presence.ask().await;
-            stopped = !presence.is_over();
-            if stopped {
-                tracing::warn!("somebody stopped the recording of a call; it is begun again");
-            }
         } else if grew.elapsed() > STILL && asked.elapsed() > STILL {
             asked = Instant::now();
             presence.ask().await;
             presence.give_up_alone();
         }
+        succession.look(presence, recording).await;
         if bytes.is_empty() {
             presence.wait(LOOK).await;
         }
     }
     feed.end();
     Ok(())
+}
+
+/// When the next recording is to be begun.
+#[derive(Default)]
+struct Succession {
+    /// Somebody else stopped the current one.
+    stopped: bool,
+    /// Not before, because it failed a moment ago.
+    retry: Option<Instant>,
+}
+
+impl Succession {
+    async fn look(&mut self, presence: &mut Presence, recording: &mut Recording) {
+        if presence.is_over() {
+            return;
+        }
+        if presence
+            .take_stopped()
+            .is_some_and(|path| recording.is(&path))
+        {
+            // Mostly the call's end, which is told a moment later.
+            presence.wait(Duration::from_secs(1)).await;
+            presence.ask().await;
+            self.stopped = !presence.is_over();
+            if self.stopped {
+                tracing::warn!("the recording of a call was stopped; it is begun again");
+            }
+        }
+        let is_time = self.retry.is_none_or(|retry| Instant::now() >= retry);
+        if !is_time || !(self.stopped || recording.is_due()) {
+            return;
+        }
+        let running = !self.stopped && !recording.is_past();
+        match recording.succeed(running).await {
+            Ok(()) => *self = Succession::default(),
+            Err(err) => {
+                // A call that ends at this moment, mostly.
+                presence.ask().await;
+                if !presence.is_over() {
+                    tracing::warn!("{err}; it is tried again");
+                }
+                self.retry = Some(Instant::now() + AGAIN);
+            }
+        }
+    }
 }
 
 struct Teller<'a> {

@@ -87,7 +87,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub record_dir_fs: Option<String>,
     /// Seconds after which a recording is succeeded by the next, without a gap
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(3..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     pub record_limit: u64,
     /// Milliseconds of speech after which the prompt is stopped; 0: never
     #[arg(long, value_name = "MS", default_value_t = 0)]

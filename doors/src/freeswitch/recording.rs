@@ -140,7 +140,7 @@ impl Recording {
     /// Whether the next recording should be begun: some time before FreeSWITCH ends this one.
     pub fn is_due(&self) -> bool {
         let limit = self.recorder.limit;
-        let spare = (limit / 10).clamp(Duration::from_secs(1), Duration::from_secs(60));
+        let spare = (limit / 10).clamp(Duration::from_secs(2), Duration::from_secs(60));
         self.next.is_none() && self.current.began().elapsed() + spare >= limit
     }
 

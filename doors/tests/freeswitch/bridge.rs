@@ -50,6 +50,7 @@ impl Bridge {
             .arg("--transcripts")
             .arg(dir.path().join("transcripts"))
             .args(options)
+            .env("WHISPERSTREAM_LOG", "info,doors=debug")
             .env_remove("IP_ADDR")
             .env_remove("ESL_PASSWORD")
             .stdin(Stdio::piped())

@@ -104,7 +104,7 @@ async fn recordings_succeed_each_other_without_a_word_lost_or_doubled() {
     };
     let peer = Peer::start(manner).await;
     peer.add("a-1", Talk::of("fr-accueil"), "ACTIVE");
-    let mut bridge = Bridge::start(peer.port, &["--uuid", "a-1", "--record-limit", "4"]);
+    let mut bridge = Bridge::start(peer.port, &["--uuid", "a-1", "--record-limit", "6"]);
     assert!(bridge.end().await.success(), "{}", bridge.logged());
     let started = peer
         .commands()
@@ -140,7 +140,7 @@ async fn a_recording_that_somebody_stops_is_begun_again() {
     peer.stop_recordings("a-1");
     bridge
         .until("a new recording", |bridge| {
-            bridge.logged().contains("it is begun again")
+            bridge.logged().contains("was stopped; it is begun again")
         })
         .await;
     assert!(bridge.end().await.success(), "{}", bridge.logged());
