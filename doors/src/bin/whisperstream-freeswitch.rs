@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use doors::exchange::{Exchange, Policy};
-use doors::options::ElementOptions;
+use doors::options::{self, ElementOptions};
 use doors::{freeswitch, logs};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,8 +28,9 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let options = Program::parse();
-    logs::start(options.log);
+    let options = Program::parse_from(options::args());
+    logs::start_at(options.log, options.element.old.log_level());
+    options.element.tell_notices();
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {

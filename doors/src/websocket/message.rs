@@ -149,6 +149,9 @@ pub fn is_extra(event: &Event) -> bool {
         | Event::BargeIn { .. }
         | Event::Language { .. }
         | Event::Redact(_)
+        | Event::Verdict(_)
+        | Event::GreetingEnd { .. }
+        | Event::Beep { .. }
         | Event::Digit { .. }
         | Event::Dropped(_)
         | Event::Overload { .. }
