@@ -97,6 +97,16 @@ async fn the_page_hears_shows_and_hands_over() {
         .ask("document.getElementById('status').textContent")
         .await;
     assert_eq!(status, "Listening");
+    // As the documentation shows it: words, a word's time, and what is not decided yet.
+    chromium.look(900, 480, "light").await;
+    let middle = "(() => { const r = document.querySelectorAll('.word')[3].getBoundingClientRect(); return [r.x + 4, r.y + 9]; })()";
+    let place = chromium.ask(middle).await;
+    let at = |i: usize| place[i].as_f64().unwrap();
+    chromium.point(at(0), at(1)).await;
+    chromium
+        .until("(document.querySelectorAll('.said').length > 2 && [...document.querySelectorAll('.tail')].some((tail) => tail.textContent)) || document.querySelectorAll('.word').length >= 21")
+        .await;
+    chromium.screenshot("page").await;
     chromium
         .until("document.querySelectorAll('.word').length >= 20")
         .await;
@@ -120,10 +130,13 @@ async fn the_page_hears_shows_and_hands_over() {
 
     // Times at a word, to the hundredth.
     let rect = "(() => { const r = document.querySelectorAll('.word')[3].getBoundingClientRect(); return [r.x + 4, r.y + 9]; })()";
-    let place = chromium.ask(rect).await;
     chromium.look(1100, 760, "light").await;
+    let place = chromium.ask(rect).await;
     chromium
         .point(place[0].as_f64().unwrap(), place[1].as_f64().unwrap())
+        .await;
+    chromium
+        .until("document.querySelector('.word:hover') !== null")
         .await;
     let shown = chromium
         .ask("getComputedStyle(document.querySelector('.word:hover'), '::after').content")
@@ -148,39 +161,85 @@ async fn the_page_hears_shows_and_hands_over() {
 
     let vtt = download(&mut chromium, "vtt").await;
     assert!(vtt.starts_with("WEBVTT\n\n00:00:0"), "{vtt}");
+    let first = chromium
+        .ask("document.querySelector('.word').dataset.time")
+        .await;
+    let (word, cue) = (to_seconds(first.as_str().unwrap()), to_seconds(&vtt[8..]));
+    assert!(
+        (word - cue).abs() < 0.02,
+        "{word} s on the page, {cue} s in the file"
+    );
+    let cued: Vec<_> = vtt
+        .lines()
+        .filter(|line| !line.contains("-->"))
+        .skip(1)
+        .collect();
+    let cued: Vec<_> = cued.join(" ").split_whitespace().map(plain).collect();
+    assert_eq!(cued, heard);
     let srt = download(&mut chromium, "srt").await;
     assert!(srt.starts_with("1\n00:00:0"), "{srt}");
     let txt = download(&mut chromium, "txt").await;
     let written: Vec<_> = txt.split_whitespace().map(plain).collect();
     assert_eq!(written, heard);
-    // A cue of the file says when the words were spoken; the recording began some moment after the microphone.
     assert!(chromium.complaints.is_empty(), "{:?}", chromium.complaints);
 }
 
+/// The server as a process of its own, which can be killed.
+struct Process(std::process::Child);
+
+impl Process {
+    async fn start(port: u16) -> Process {
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_whisperstream-server"))
+            .args(["--language", "fr", "--http", &port.to_string()])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Process(child);
+        let answers = async {
+            while tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .is_err()
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, answers)
+            .await
+            .expect("the server does not start");
+        process
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_connection_is_told_and_found_again() {
-    let server = server().await;
+async fn a_server_that_is_killed_is_found_again_and_hears_what_was_said_meanwhile() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let server = Process::start(port).await;
     let folder = tempfile::tempdir().unwrap();
-    let file = microphone(FRENCH, folder.path(), 6.0);
+    let file = microphone(FRENCH, folder.path(), 10.0);
     let mut chromium = Chromium::start(Microphone::File(&file)).await;
-    chromium.open(&format!("http://{}/", server.address)).await;
-    chromium
-        .ask("globalThis.sockets = []; globalThis.WebSocket = class extends WebSocket { constructor(...all) { super(...all); sockets.push(this); } }")
-        .await;
+    chromium.open(&format!("http://127.0.0.1:{port}/")).await;
     // By keyboard alone.
     chromium.ask("document.activeElement.blur()").await;
     chromium.press(" ", "Space").await;
-    chromium
-        .until("document.getElementById('status').dataset.state === 'live'")
-        .await;
-    // The connection breaks in the silence before the first word, and the server stays away for a while.
-    chromium.ask("sockets[0].close()").await;
-    chromium
-        .until("document.getElementById('status').dataset.state === 'lost'")
-        .await;
-    chromium
-        .until("document.getElementById('status').dataset.state === 'live'")
-        .await;
+    let is = |state: &str| format!("document.getElementById('status').dataset.state === '{state}'");
+    chromium.until(&is("live")).await;
+    // It dies in the silence before the first word, and stays away for the whole of the first utterance.
+    drop(server);
+    chromium.until(&is("lost")).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    chromium.screenshot("lost").await;
+    let _server = Process::start(port).await;
+    chromium.until(&is("live")).await;
     chromium
         .until("document.querySelectorAll('.word').length >= 20")
         .await;
@@ -198,8 +257,14 @@ async fn a_lost_connection_is_told_and_found_again() {
     let first = chromium
         .ask("document.querySelector('.word').dataset.time")
         .await;
-    let seconds: f64 = first.as_str().unwrap()[2..7].parse().unwrap();
-    assert!(seconds > 4.0, "{first}");
+    assert!(to_seconds(first.as_str().unwrap()) > 9.0, "{first}");
+}
+
+/// `0:01.26` or `00:00:01.260`, at the beginning of a text.
+fn to_seconds(text: &str) -> f64 {
+    let time = text.split(' ').next().unwrap();
+    time.split(':')
+        .fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

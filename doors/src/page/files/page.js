@@ -211,7 +211,7 @@ function refresh() {
   const isEmpty = transcript.words().length === 0;
   for (const id of ["copy", "txt", "srt", "vtt"]) at(id).disabled = isEmpty;
   at("clear").disabled = isEmpty || session !== null;
-  at("empty").hidden = !isEmpty || transcript.utterances.size > 0;
+  at("empty").hidden = document.querySelector(".said, .gap") !== null;
 }
 
 function save(ending, kind, text) {
