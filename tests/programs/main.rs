@@ -5,6 +5,7 @@
 
 mod compare;
 mod demo;
+mod embedding;
 mod files;
 mod inspect;
 mod legs;
