@@ -1,5 +1,8 @@
 //! Calls of sipp's that are taken: with real audio, changes, holds and ends of all kinds.
 
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use crate::scenario::{SDP, Scenario, alaw, mulaw, offer, streamed};
 use crate::{Tap, assert_near};
 
@@ -127,17 +130,49 @@ async fn a_change_that_cannot_be_followed_leaves_the_call_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_repeated_until_they_are_acknowledged() {
     let tap = Tap::start(|_| {}).await;
-    // No ACK for a while: the 200 comes again. Then the INVITE comes again: it is the same call.
-    let call = Scenario::default()
-        .invite(&offer("0", PCMU))
-        .recv(200)
-        .pause(100)
-        .again()
-        .recv(200)
-        .ack()
-        .pause(300)
-        .bye();
-    tap.sipp(call).await;
+    let body = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n";
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let ours = socket.local_addr().unwrap();
+    let request = |method: &str, cseq: &str, branch: u32, to: &str, body: &str| {
+        format!(
+            "{method} sip:tap@127.0.0.1:{} SIP/2.0\r\nVia: SIP/2.0/UDP {ours};branch=z9hG4bK{branch};rport\r\n\
+             From: <sip:a@{ours}>;tag=1\r\nTo: <sip:tap@127.0.0.1>{to}\r\nCall-ID: again\r\nCSeq: {cseq}\r\n\
+             Contact: <sip:a@{ours}>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+            tap.port,
+            body.len()
+        )
+    };
+    let send = |message: String| {
+        socket
+            .send_to(message.as_bytes(), ("127.0.0.1", tap.port))
+            .unwrap();
+    };
+    let answer = || {
+        let mut bytes = [0; 4_096];
+        loop {
+            let (length, _) = socket.recv_from(&mut bytes).unwrap();
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if text.starts_with("SIP/2.0 200") {
+                return text;
+            }
+        }
+    };
+    // The same INVITE twice, and no ACK: one answer, several times.
+    let invite = request("INVITE", "1 INVITE", 1, "", body);
+    send(invite.clone());
+    send(invite);
+    let first = tokio::task::block_in_place(answer);
+    let again = tokio::task::block_in_place(answer);
+    assert_eq!(first, again);
+    let tag = first.split("To: ").nth(1).unwrap();
+    let tag = tag.split("tag=").nth(1).unwrap();
+    let tag = format!(";tag={}", tag.split(['\r', ';']).next().unwrap());
+    send(request("ACK", "1 ACK", 2, &tag, ""));
+    send(request("BYE", "2 BYE", 3, &tag, ""));
+    while !tokio::task::block_in_place(answer).contains("2 BYE") {}
     tap.over(1).await;
     assert_eq!(tap.of_type("call").len(), 1);
     tap.stop().await;

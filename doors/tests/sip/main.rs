@@ -208,7 +208,7 @@ impl Tap {
                 .arg("-sf")
                 .arg(&file)
                 .args(["-m", "1", "-i", "127.0.0.1", "-p", &local, "-t", transport])
-                .args(["-mp", &media, "-min_rtp_port", &media, "-nostdin"])
+                .args(["-mp", &media, "-nostdin"])
                 .args(["-timeout", "90", "-timeout_error", "-recv_timeout", "60000"])
                 .args(["-trace_err", "-error_file", "/dev/stderr"])
                 .output()

@@ -70,15 +70,6 @@ impl Scenario {
         self.send("INVITE", SDP, sdp)
     }
 
-    /// The same INVITE again, as if an answer had been lost.
-    pub fn again(mut self) -> Self {
-        let message = self.steps[self.invite].clone();
-        let back = self.steps.len() - self.invite;
-        self.steps
-            .push(message.replace("[branch]", &format!("[branch-{back}]")));
-        self
-    }
-
     pub fn recv(mut self, status: u16) -> Self {
         if status != 100 {
             self.steps
