@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the clients that the tests of the dialects talk to, into target/peers/dialects (60 MB): Deepgram's SDK, and the
-# WebSocket library that Vosk's own example is written with. scripts/test calls it, and so do the tests where it was not
-# called. Where they are it does nothing.
+# Installs the clients that the tests of the dialects talk to, into target/peers/dialects (200 MB): Deepgram's SDK, the client
+# in Vosk's package and the WebSocket library of its examples, and a simulator of Twilio's Media Streams. scripts/test calls it,
+# and so do the tests where it was not called. Where they are it does nothing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)

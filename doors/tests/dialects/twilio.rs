@@ -108,6 +108,93 @@ async fn both_sides_of_a_call_are_told_apart_to_who_watches_it() {
     gone(&exchange).await;
 }
 
+/// A recording as a WAV file of 8 kHz.
+fn narrow(name: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::with_suffix(".wav").unwrap();
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(file.path(), spec).unwrap();
+    for sample in halved(&samples(name)) {
+        wav.write_sample(sample).unwrap();
+    }
+    wav.finalize().unwrap();
+    file
+}
+
+/// What who watches the next call is told.
+async fn watch_next(exchange: Exchange) -> Vec<Event> {
+    let id = loop {
+        if let Some(call) = exchange.calls().first() {
+            break call.id.clone();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    listen(exchange.watch(&id).expect("the call")).await
+}
+
+#[tokio::test]
+async fn a_simulator_of_twilio_finds_no_fault() {
+    let exchange = exchange();
+    let port = serve(&exchange).await;
+    let url = format!("ws://127.0.0.1:{port}/twilio");
+    let (caller, agent) = (narrow("fr-accueil"), narrow("fr-court"));
+    let (caller, agent) = (
+        caller.path().to_str().unwrap(),
+        agent.path().to_str().unwrap(),
+    );
+
+    let watched = tokio::spawn(watch_next(exchange.clone()));
+    let arguments = [
+        &url,
+        caller,
+        "--param",
+        "barge-in-after=300",
+        "--param",
+        "customer=17",
+    ];
+    let report = &python("twilio_client.py", &arguments).await[0];
+    assert_eq!(
+        (&report["violations"], &report["unknown_events"]),
+        (&json!([]), &json!([]))
+    );
+    let count = |name| report[name].as_u64().unwrap();
+    assert!(count("clears_received") > 0);
+    assert_eq!(count("marks_received"), count("clears_received"));
+    assert_eq!(count("marks_echoed"), count("clears_received"));
+    assert_said(&text(&watched.await.unwrap(), None), "fr-accueil");
+    gone(&exchange).await;
+
+    // A fork of both sides over a network that loses frames and delays them.
+    let watched = tokio::spawn(watch_next(exchange.clone()));
+    let network = ["--packet-loss", "0.01", "--jitter", "30"];
+    let fork = [
+        "--fork",
+        "--track",
+        "both",
+        "--agent-audio",
+        agent,
+        "--strict-fork",
+    ];
+    let arguments: Vec<_> = [url.as_str(), caller]
+        .into_iter()
+        .chain(fork)
+        .chain(network)
+        .collect();
+    let report = &python("twilio_client.py", &arguments).await[0];
+    assert_eq!(
+        (&report["violations"], &report["exit_code"]),
+        (&json!([]), &json!(0))
+    );
+    let events = watched.await.unwrap();
+    assert_said(&text(&events, Some("inbound")), "fr-accueil");
+    assert_said(&text(&events, Some("outbound")), "fr-court");
+    gone(&exchange).await;
+}
+
 #[tokio::test]
 async fn who_interrupts_stops_what_is_played() {
     let exchange = exchange();

@@ -74,6 +74,23 @@ async fn the_examples_loop_has_one_reply_a_chunk_and_all_words() {
 }
 
 #[tokio::test]
+async fn the_client_in_vosks_own_package_has_its_text_and_subtitles() {
+    let exchange = exchange();
+    let url = own_port(&exchange).await;
+    let audio = samples("fr-pauses");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), s16le(&audio)).unwrap();
+    let path = file.path().to_str().unwrap();
+    let mut results = python("vosk_transcriber.py", &[&url, path]).await;
+    let end = results.pop().unwrap();
+    assert_eq!(end["size"], audio.len() * 2);
+    assert_said(&text(&results), "fr-pauses");
+    let subtitles = end["subtitles"].as_str().unwrap();
+    assert!(subtitles.contains(" --> "), "{subtitles}");
+    gone(&exchange).await;
+}
+
+#[tokio::test]
 async fn partials_come_while_somebody_speaks_and_configs_are_heeded() {
     let exchange = exchange();
     let port = serve(&exchange).await;
