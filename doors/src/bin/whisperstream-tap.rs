@@ -13,6 +13,7 @@ use doors::tap::print::Printer;
 use doors::tap::rtp::{self, RtpOptions};
 use doors::tap::sip::{self, SipOptions};
 use doors::{http, logs};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Prints what is said in calls, with who said it and when
@@ -76,10 +77,14 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
     doors::init()?;
     let end = CancellationToken::new();
     let interrupted = end.clone();
+    // A service is stopped by a signal of its own; calls end the same way.
+    let mut terminated = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            interrupted.cancel();
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
         }
+        interrupted.cancel();
     });
     match command {
         Command::Rtp { rtp, common } => {
