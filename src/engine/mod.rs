@@ -24,6 +24,7 @@ pub mod dump;
 mod hearing;
 mod inbox;
 pub mod models;
+mod pacing;
 pub mod pass;
 mod runner;
 mod scheduler;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::desk::{Desk, Job};
 use super::inbox::{Cut as End, Mark, Take};
 use super::models::{NoModel, Request};
+use super::pacing::Pacing;
 use super::runner::{Heard, Runner, Source};
 use super::scheduler::{Due, Level, Strain};
 use super::stats::duration;
@@ -116,6 +117,7 @@ impl<S: Source> Start<S> {
             runner,
             chunk: cut.chunk,
             level: Level::None,
+            pacing: Pacing::default(),
             cut,
             desk,
             barge_in,
@@ -147,6 +149,7 @@ struct Worker<R> {
     /// Audio before each pass at present, in samples.
     chunk: usize,
     level: Level,
+    pacing: Pacing,
     desk: Arc<Desk>,
     barge_in: Arc<Mutex<BargeIn>>,
     listener: Listener,
@@ -369,6 +372,7 @@ impl<R: Runner> Worker<R> {
         let begun = Instant::now();
         let due = match self.cut.pace {
             Pace::Exact => Due::Whenever,
+            Pace::Live if arrived.is_some_and(|at| self.pacing.is_fast(end, at)) => Due::Whenever,
             Pace::Live => Due::By {
                 deadline: arrived.unwrap_or(begun) + duration(self.chunk as u64),
                 // Behind it the next pass takes in more, which helps by itself; half a chunk more is too much.
