@@ -3,6 +3,7 @@
 //! The plugin as its users meet it: `gst-launch-1.0`, `gst-inspect-1.0` and the example programs, each a process of its
 //! own with the real plugins of the system beside ours. Every process has a time limit.
 
+mod captions;
 mod compare;
 mod demo;
 mod embedding;
