@@ -55,6 +55,13 @@ struct Options {
     element: ElementOptions,
 }
 
+impl Options {
+    /// Who names no door gets the usual ones.
+    fn names_no_door(&self) -> bool {
+        self.line.is_none() && self.ws.is_none() && self.http.is_none() && !self.dialects.any()
+    }
+}
+
 /// At the end the webhook's receiver has so long to take what calls said last.
 const POSTED: Duration = Duration::from_secs(10);
 
@@ -76,6 +83,15 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let security = Security::load(&options.security)?;
     let webhook = Webhook::load(&options.webhook)?;
     doors::init()?;
+    // Ports first: who cannot have them need not wait for the model.
+    let usual = options.names_no_door();
+    let open = async |port: Option<u16>, default, flag| match port.or(usual.then_some(default)) {
+        Some(port) => server::bind(&options.host, port, flag).await.map(Some),
+        None => Ok(None),
+    };
+    let lines = open(options.line, 43007, "--line").await?;
+    let web_sockets = open(options.ws, 43008, "--ws").await?;
+    let web = open(options.http, 8080, "--http").await?;
     let settings = options.element.settings();
     let warm = server::warm_up(&settings, options.warmup_file.as_deref()).await?;
     let exchange = Exchange::new(Policy {
@@ -84,14 +100,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         ..Policy::default()
     });
     let posting = webhook.map(|webhook| webhook.start(&exchange));
-    // Who names no door gets the usual ones.
-    let usual = options.line.is_none()
-        && options.ws.is_none()
-        && options.http.is_none()
-        && !options.dialects.any();
-    let or_usual = |port: Option<u16>, default| port.or(usual.then_some(default));
-    if let Some(port) = or_usual(options.line, 43007) {
-        let listener = server::bind(&options.host, port, "--line").await?;
+    if let Some(listener) = lines {
         server::announce("line", format!("tcp://{}", listener.local_addr()?));
         let line = line::Line {
             json: options.json_lines,
@@ -99,25 +108,22 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         };
         tokio::spawn(line::serve(listener, exchange.clone(), line));
     }
-    if let Some(port) = or_usual(options.ws, 43008) {
-        let listener = server::bind(&options.host, port, "--ws").await?;
-        server::announce(
+    let routes = [
+        (
             "websocket",
-            format!("{}://{}/", security.scheme("ws"), listener.local_addr()?),
-        );
-        let routes = websocket::router(exchange.clone());
-        let security = security.clone();
-        tokio::spawn(async move { http::serve_with(listener, routes, &security).await });
-    }
-    if let Some(port) = or_usual(options.http, 8080) {
-        let listener = server::bind(&options.host, port, "--http").await?;
-        server::announce(
-            "http",
-            format!("{}://{}/", security.scheme("http"), listener.local_addr()?),
-        );
-        let routes = http::router(exchange.clone());
-        let security = security.clone();
-        tokio::spawn(async move { http::serve_with(listener, routes, &security).await });
+            "ws",
+            web_sockets,
+            websocket::router(exchange.clone()),
+        ),
+        ("http", "http", web, http::router(exchange.clone())),
+    ];
+    for (door, scheme, listener, routes) in routes {
+        if let Some(listener) = listener {
+            let address = listener.local_addr()?;
+            server::announce(door, format!("{}://{address}/", security.scheme(scheme)));
+            let security = security.clone();
+            tokio::spawn(async move { http::serve_with(listener, routes, &security).await });
+        }
     }
     options
         .dialects
