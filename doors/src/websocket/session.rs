@@ -336,10 +336,8 @@ impl Tell {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                event = events.next() => match event {
-                    Some(event) => self.event(&event, &mut events).await,
-                    None => return self.bye().await,
-                },
+                // What the client did comes before the end of the call that it brought about.
+                biased;
                 Some(note) = notes.recv() => match note {
                     Note::Error(sentence) => self.say(&Reply::Error { message: &sentence }).await,
                     Note::Closing => self.last = Last::Ended(GOING_AWAY),
@@ -347,6 +345,10 @@ impl Tell {
                         self.last = Last::Fault(code, sentence);
                         self.bye().await;
                     }
+                },
+                event = events.next() => match event {
+                    Some(event) => self.event(&event, &mut events).await,
+                    None => return self.bye().await,
                 },
                 _ = pings.tick() => self.send(Message::Ping(Default::default())).await,
             }
