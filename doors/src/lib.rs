@@ -4,8 +4,10 @@
 //! around the element, which takes audio in and tells what is said. The [`exchange`] knows all calls of the process: it
 //! admits them, lists them, counts them and lets them end.
 //!
-//! Arrows go downward: programs (`src/bin`) → doors ([`line`], ...) → [`exchange`] → [`call`] → the element.
+//! Arrows go downward: programs (`src/bin`) → doors ([`mod@line`], ...) → [`exchange`] → [`call`] → the element.
 
+// The library is the programs' own: who reads its documentation reads its source.
+#![allow(rustdoc::private_intra_doc_links)]
 #![cfg_attr(
     not(test),
     deny(

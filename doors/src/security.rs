@@ -35,7 +35,7 @@ pub struct SecurityOptions {
     /// /metrics wants the token, too
     #[arg(long, requires = "token")]
     pub token_metrics: bool,
-    /// Web pages of this origin may connect, as in https://example.org; may be repeated; '*': all [default: those of the
+    /// Web pages of this origin may connect, as in `https://example.org`; may be repeated; '*': all [default: those of the
     /// server's own host]
     #[arg(long, value_name = "ORIGIN")]
     pub origin: Vec<String>,
