@@ -134,7 +134,7 @@ fn build(args: &Args) -> Result<gst::Pipeline, Box<dyn Error>> {
 /// A picture for a recording that has none: it goes as far as the sound has come, and ends with it.
 fn black(film: &gst::Element, sound: &gst::Pad, picture: &gst::Pad) -> Result<(), Box<dyn Error>> {
     let bin = gst::parse::bin_from_description(
-        "videotestsrc name=black pattern=black ! video/x-raw,width=1280,height=720,framerate=25/1",
+        "videotestsrc name=black pattern=black ! capsfilter caps=video/x-raw,width=1280,height=720,framerate=25/1",
         true,
     )?;
     let pipeline = film

@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     pipeline.add_many([source.upcast_ref(), &ears, &sink])?;
     gst::Element::link_many([source.upcast_ref(), &ears, &sink])?;
     let bus = pipeline.bus().ok_or("a pipeline has a bus")?;
-    pipeline.set_state(gst::State::Playing)?;
+    // If it does not start, the bus has the reason.
+    let _ = pipeline.set_state(gst::State::Playing);
 
     let mut pushed = Some(0);
     loop {
@@ -50,7 +51,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             (None, None) => {}
             (Some(message), _) => match message.view() {
-                gst::MessageView::Error(err) => return Err(err.error().to_string().into()),
+                gst::MessageView::Error(err) => {
+                    pipeline.set_state(gst::State::Null)?;
+                    return Err(err.error().to_string().into());
+                }
                 gst::MessageView::Eos(_) => break,
                 gst::MessageView::Element(_) if message.has_name("whisperstream/words") => {
                     for word in message
