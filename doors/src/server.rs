@@ -145,6 +145,28 @@ fn progress() -> ProgressBar {
     bar
 }
 
+/// Descriptors that a call may need: its socket, and the polls of its pipeline, twice while the one before it is being stopped.
+const DESCRIPTORS: usize = 16;
+/// Descriptors for all else.
+const RESERVED: usize = 128;
+
+/// How many calls at a time the process has descriptors for; 0: unlimited. One more would fail within GStreamer, where it
+/// harms others.
+pub fn most_calls() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    most_of(&limits)
+}
+
+fn most_of(limits: &str) -> usize {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    soft.map_or(0, |soft| {
+        (soft.saturating_sub(RESERVED) / DESCRIPTORS).max(1)
+    })
+}
+
 /// Says where a door is, as soon as it is open: one line on standard output.
 pub fn announce(door: &str, address: impl std::fmt::Display) {
     let mut out = io::stdout().lock();
@@ -175,4 +197,20 @@ pub async fn until_stopped(exchange: &Exchange, grace: Duration) -> Result<(), S
     // Whoever watched a call reads its end.
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_bound_the_calls() {
+        let limits =
+            |soft: &str| format!("Limit  Soft Limit\nMax open files   {soft}   524288  files\n");
+        assert_eq!(most_of(&limits("1024")), 56);
+        assert_eq!(most_of(&limits("10")), 1);
+        assert_eq!(most_of(&limits("unlimited")), 0);
+        assert_eq!(most_of(""), 0);
+        assert_ne!(most_calls(), usize::MAX);
+    }
 }

@@ -96,7 +96,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let warm = server::warm_up(&settings, options.warmup_file.as_deref()).await?;
     let exchange = Exchange::new(Policy {
         settings,
-        max_calls: options.max_calls,
+        max_calls: match (options.max_calls, server::most_calls()) {
+            (0, most) | (most, 0) => most,
+            (asked, most) => asked.min(most),
+        },
         ..Policy::default()
     });
     let posting = webhook.map(|webhook| webhook.start(&exchange));
