@@ -1,12 +1,13 @@
 //! Clients of each door, with no more than the door asks of them.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio_tungstenite::connect_async;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Failure;
@@ -46,34 +47,34 @@ pub fn audio(name: &str) -> Result<Vec<u8>, Failure> {
     Ok(samples?.into_iter().flat_map(i16::to_le_bytes).collect())
 }
 
-/// Sends `audio` in pieces of 20 ms, at the pace of speech or as fast as it is taken; returns what was told.
+/// A connection from the `number`th host: all of 127.0.0.0/8 is this machine.
+pub async fn connect(number: u8, port: u16) -> Result<TcpStream, Failure> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 1, number), 0).into())?;
+    Ok(socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?)
+}
+
+/// Sends `audio` from the `host`th host in pieces of 20 ms, at the pace of speech or as fast as it is taken; returns what was
+/// told.
 pub async fn talk(
     server: &Server,
     door: Door,
+    host: u8,
     audio: &[u8],
     paced: Option<Instant>,
 ) -> Result<Vec<Told>, Failure> {
+    let name = match door {
+        Door::Line => "line",
+        Door::WebSocket => "websocket",
+        Door::Deepgram => "http",
+    };
+    let socket = connect(host, server.port(name)?).await?;
     match door {
-        Door::Line => line(server.port("line")?, audio, paced).await,
-        Door::WebSocket => {
-            web(
-                &format!("ws://127.0.0.1:{}/", server.port("websocket")?),
-                door,
-                audio,
-                paced,
-            )
-            .await
-        }
+        Door::Line => line(socket, audio, paced).await,
+        Door::WebSocket => web(socket, "ws://localhost/", door, audio, paced).await,
         Door::Deepgram => {
-            let port = server.port("http")?;
-            let query = "encoding=linear16&sample_rate=16000&language=fr";
-            web(
-                &format!("ws://127.0.0.1:{port}/v1/listen?{query}"),
-                door,
-                audio,
-                paced,
-            )
-            .await
+            let url = "ws://localhost/v1/listen?encoding=linear16&sample_rate=16000&language=fr";
+            web(socket, url, door, audio, paced).await
         }
     }
 }
@@ -89,8 +90,11 @@ async fn spoken(since: Option<Instant>, number: usize) {
     }
 }
 
-async fn line(port: u16, audio: &[u8], paced: Option<Instant>) -> Result<Vec<Told>, Failure> {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
+async fn line(
+    mut socket: TcpStream,
+    audio: &[u8],
+    paced: Option<Instant>,
+) -> Result<Vec<Told>, Failure> {
     socket.set_nodelay(true)?;
     let (from, mut to) = socket.split();
     let send = async {
@@ -122,12 +126,13 @@ async fn line(port: u16, audio: &[u8], paced: Option<Instant>) -> Result<Vec<Tol
 }
 
 async fn web(
+    socket: TcpStream,
     url: &str,
     door: Door,
     audio: &[u8],
     paced: Option<Instant>,
 ) -> Result<Vec<Told>, Failure> {
-    let (socket, _) = connect_async(url).await?;
+    let (socket, _) = client_async(url, socket).await?;
     let (mut to, mut from) = socket.split();
     let send = async {
         for (number, piece) in audio.chunks(PIECE).enumerate() {

@@ -1,31 +1,34 @@
 //! Fifty at once, ten of them hostile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use super::Failure;
-use super::clients::{Door, audio, talk, words};
+use super::clients::{Door, audio, connect, talk, words};
 use super::server::Server;
 
-const HONEST: usize = 40;
-const HOSTILE: usize = 10;
+const HONEST: u8 = 40;
+const HOSTILE: u8 = 10;
+/// The first of the hostile ones' hosts.
+const STRANGERS: u8 = 200;
 
 pub async fn run() -> Result<(), Failure> {
     // In exact pace what is said does not depend on the load, so each can be held to what one hears alone.
-    let server = Arc::new(Server::start(&["--set", "pace=exact"])?);
+    let server = Server::start(&["--set", "pace=exact", "--max-calls-per-peer", "4"])?;
+    let server = Arc::new(server);
     let audio = Arc::new(audio("fr-accueil")?);
     let mut alone = Vec::new();
     for door in Door::ALL {
-        alone.push((door, words(&talk(&server, door, &audio, None).await?)));
+        alone.push((door, words(&talk(&server, door, 1, &audio, None).await?)));
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     let before = server.holds()?;
     let over = Arc::new(AtomicBool::new(false));
+    let connects = Arc::new(AtomicUsize::new(0));
     let hostile: Vec<_> = (0..HOSTILE)
         .map(|number| {
             tokio::spawn(trouble(
@@ -33,6 +36,7 @@ pub async fn run() -> Result<(), Failure> {
                 number,
                 Arc::clone(&audio),
                 Arc::clone(&over),
+                Arc::clone(&connects),
             ))
         })
         .collect();
@@ -40,11 +44,13 @@ pub async fn run() -> Result<(), Failure> {
     let honest = (0..HONEST).map(|number| {
         let (server, audio) = (Arc::clone(&server), Arc::clone(&audio));
         let (door, expected) = alone
-            .get(number % alone.len())
+            .get(usize::from(number) % alone.len())
             .cloned()
             .unwrap_or((Door::Line, String::new()));
         async move {
-            let told = tokio::spawn(async move { talk(&server, door, &audio, None).await }).await;
+            let told =
+                tokio::spawn(async move { talk(&server, door, number + 1, &audio, None).await })
+                    .await;
             matches!(told, Ok(Ok(told)) if words(&told) == expected && !expected.is_empty())
         }
     });
@@ -59,8 +65,14 @@ pub async fn run() -> Result<(), Failure> {
     for task in hostile {
         task.abort();
     }
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let seconds = audio.len() as f64 / 32_000.0 * HONEST as f64;
+    let begun = Instant::now();
+    while server.calls().await? > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let gone = begun.elapsed();
+    // Pipelines are taken down behind the calls.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let seconds = audio.len() as f64 / 32_000.0 * f64::from(HONEST);
     println!(
         "\n{HONEST} clients with {seconds:.0} s of speech in all, and {HOSTILE} hostile ones, at once\n"
     );
@@ -69,18 +81,24 @@ pub async fn run() -> Result<(), Failure> {
         took.as_secs_f64()
     );
     println!(
+        "- connections of the hostile ones: {}; the last of their calls was over {:.1} s after them",
+        connects.load(Ordering::Relaxed),
+        gone.as_secs_f64()
+    );
+    println!(
         "- the server before: {before}\n- during: {during}\n- after: {}",
         server.holds()?
     );
     Ok(())
 }
 
-/// Two each: never reads, garbage, a byte at a time, gone in mid-word again and again, half-open.
+/// Two each: never reads, garbage again and again, a byte at a time, gone in mid-word again and again, half-open.
 async fn trouble(
     server: Arc<Server>,
-    number: usize,
+    number: u8,
     audio: Arc<Vec<u8>>,
     over: Arc<AtomicBool>,
+    connects: Arc<AtomicUsize>,
 ) -> Result<(), Failure> {
     let door = if number.is_multiple_of(2) {
         "line"
@@ -88,12 +106,12 @@ async fn trouble(
         "websocket"
     };
     let port = server.port(door)?;
-    let connect = || TcpStream::connect(("127.0.0.1", port));
     let upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     while !over.load(Ordering::Relaxed) {
-        let mut socket = connect().await?;
+        let mut socket = connect(STRANGERS + number, port).await?;
+        connects.fetch_add(1, Ordering::Relaxed);
         if door == "websocket" {
-            socket.write_all(upgrade).await?;
+            let _ = socket.write_all(upgrade).await;
         }
         // What fails here is what was meant to.
         match number / 2 {

@@ -28,7 +28,7 @@ pub async fn run() -> Result<(), Failure> {
                 .checked_sub(1)
                 .and_then(|number| Door::ALL.get(number))
             {
-                Some(door) => talk(&server, *door, &audio, Some(begun)).await?,
+                Some(door) => talk(&server, *door, 1, &audio, Some(begun)).await?,
                 None => bare(&audio, begun).await?,
             };
             if round > 0 {

@@ -5,6 +5,10 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::Failure;
 
 /// A running server and where its doors are.
@@ -63,6 +67,21 @@ impl Server {
             .get(door)
             .copied()
             .ok_or_else(|| format!("the server has no door {door}: {:?}", self.ports).into())
+    }
+
+    /// Calls that are there.
+    pub async fn calls(&self) -> Result<usize, Failure> {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port("http")?)).await?;
+        let request = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        socket.write_all(request).await?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await?;
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+        let health: Value = serde_json::from_str(body.unwrap_or_default())?;
+        let calls = health["calls"]
+            .as_u64()
+            .ok_or("the server does not say how many calls it has")?;
+        Ok(calls as usize)
     }
 
     pub fn holds(&self) -> Result<Holdings, Failure> {

@@ -1,7 +1,7 @@
 //! All calls of the process: who may come in, who is there, what was counted, and how it ends.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
 
 use crate::call::{self, BadSetting, Event, Feed, Figures, OpenError, Setting, Wanted};
+use crate::descriptors;
+use crate::logs::Hush;
 use crate::metrics::Metrics;
 
 /// How a process takes calls.
@@ -16,8 +18,11 @@ use crate::metrics::Metrics;
 pub struct Policy {
     /// Properties of the element for every call; what a client brings comes behind.
     pub settings: Vec<Setting>,
-    /// Calls at a time; 0: as many as the machine bears.
+    /// Calls at a time; 0: as many as the machine bears. No more in any case than the process has descriptors for.
     pub max_calls: usize,
+    /// Calls at a time of one address (of one network of 64 bits, with IPv6); 0: as many as there are places. A telephone
+    /// exchange brings all its calls from one.
+    pub max_per_peer: usize,
     /// From which step of `whisperstream/overload` on new calls are refused, so that those there are do not suffer; 0: never.
     pub full_at: u32,
 }
@@ -27,6 +32,7 @@ impl Default for Policy {
         Policy {
             settings: Vec::new(),
             max_calls: 0,
+            max_per_peer: 0,
             full_at: 2,
         }
     }
@@ -37,6 +43,8 @@ impl Default for Policy {
 pub enum Refusal {
     #[error("all {0} places are taken; try again later")]
     Full(usize),
+    #[error("all {0} places that one address may have are taken; try again later")]
+    Crowded(usize),
     #[error("the machine has as much to do as it bears; try again later")]
     Overloaded,
     #[error("the server is shutting down")]
@@ -56,7 +64,7 @@ impl Refusal {
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
-            Refusal::Full(_) | Refusal::Overloaded | Refusal::Closing
+            Refusal::Full(_) | Refusal::Crowded(_) | Refusal::Overloaded | Refusal::Closing
         )
     }
 
@@ -64,6 +72,7 @@ impl Refusal {
     pub fn cause(&self) -> &'static str {
         match self {
             Refusal::Full(_) => "full",
+            Refusal::Crowded(_) => "peer",
             Refusal::Overloaded => "overload",
             Refusal::Closing => "closing",
             Refusal::Taken(_) | Refusal::BadId(_) => "id",
@@ -111,6 +120,8 @@ struct Inner {
     phase: watch::Sender<Phase>,
     overload: AtomicU32,
     calls: Mutex<HashMap<String, Entry>>,
+    /// Refusals in the log, by door and cause.
+    told: Mutex<Hush<(&'static str, &'static str)>>,
     /// Counts calls that are there, so that their end can be awaited.
     count: watch::Sender<usize>,
 }
@@ -134,6 +145,10 @@ const WATCHED: usize = 1024;
 
 impl Exchange {
     pub fn new(policy: Policy) -> Exchange {
+        let policy = Policy {
+            max_calls: descriptors::bounded(policy.max_calls),
+            ..policy
+        };
         Exchange {
             inner: Arc::new(Inner {
                 policy,
@@ -142,6 +157,7 @@ impl Exchange {
                 phase: watch::Sender::new(Phase::Open),
                 overload: AtomicU32::new(0),
                 calls: Mutex::default(),
+                told: Mutex::default(),
                 count: watch::Sender::new(0),
             }),
         }
@@ -168,10 +184,17 @@ impl Exchange {
         let door = caller.door;
         let opened = self.admit(caller, wanted).await;
         if let Err(refusal) = &opened {
-            self.inner.metrics.refused(door, refusal.cause());
-            tracing::warn!(door, cause = refusal.cause(), "refused a call: {refusal}");
+            self.refused(door, refusal);
         }
         opened
+    }
+
+    fn refused(&self, door: &'static str, refusal: &Refusal) {
+        let cause = refusal.cause();
+        self.inner.metrics.refused(door, cause);
+        if let Some(untold) = lock(&self.inner.told).tells((door, cause)) {
+            tracing::warn!(door, cause, untold, "refused a call: {refusal}");
+        }
     }
 
     async fn admit(&self, caller: Caller, mut wanted: Wanted) -> Result<Call, Refusal> {
@@ -218,10 +241,19 @@ impl Exchange {
             Some(id) => return Err(Refusal::BadId(id.chars().take(128).collect())),
             None => uuid::Uuid::new_v4().to_string(),
         };
-        let (max, full_at) = (self.inner.policy.max_calls, self.inner.policy.full_at);
+        let policy = &self.inner.policy;
+        let (max, per_peer, full_at) = (policy.max_calls, policy.max_per_peer, policy.full_at);
         let mut calls = lock(&self.inner.calls);
         if max > 0 && calls.len() >= max {
             return Err(Refusal::Full(max));
+        }
+        if per_peer > 0
+            && let Some(peer) = caller.peer.map(household)
+        {
+            let peers = calls.values().filter_map(|entry| entry.listing.peer);
+            if peers.filter(|other| household(*other) == peer).count() >= per_peer {
+                return Err(Refusal::Crowded(per_peer));
+            }
         }
         // The level is of the calls there are: with none it is history.
         let level = self.inner.overload.load(Ordering::Relaxed);
@@ -329,6 +361,17 @@ impl Exchange {
         let mut count = self.inner.count.subscribe();
         let gone = count.wait_for(|count| *count == 0);
         tokio::time::timeout(time, gone).await.is_ok()
+    }
+}
+
+/// What is counted as one peer: an IPv6 host has a whole network of addresses to itself.
+fn household(peer: SocketAddr) -> IpAddr {
+    match peer.ip().to_canonical() {
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(network.into())
+        }
+        address => address,
     }
 }
 
@@ -514,4 +557,25 @@ impl Drop for Place {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_host_are_one_peer() {
+        let household = |peer: &str| household(peer.parse().unwrap()).to_string();
+        assert_eq!(household("192.0.2.7:1"), household("192.0.2.7:2"));
+        assert_eq!(household("[::ffff:192.0.2.7]:1"), household("192.0.2.7:1"));
+        assert_ne!(household("192.0.2.7:1"), household("192.0.2.8:1"));
+        assert_eq!(
+            household("[2001:db8:0:1::1]:1"),
+            household("[2001:db8:0:1:f::2]:1")
+        );
+        assert_ne!(
+            household("[2001:db8:0:1::1]:1"),
+            household("[2001:db8:0:2::1]:1")
+        );
+    }
 }

@@ -18,8 +18,10 @@
     )
 )]
 
+pub mod accept;
 pub mod call;
 pub mod client;
+pub mod descriptors;
 pub mod dialects;
 pub mod exchange;
 pub mod freeswitch;
@@ -31,6 +33,7 @@ pub mod options;
 pub mod page;
 pub mod security;
 pub mod server;
+pub mod signals;
 pub mod tap;
 pub mod watch;
 pub mod webhook;

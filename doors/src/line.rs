@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::accept::accept;
 use crate::call::{Event, Wanted};
 use crate::exchange::{Call, Caller, Exchange, Phase};
 
@@ -34,26 +35,13 @@ impl Default for Line {
 
 /// Serves clients until the exchange closes. Each has a task of its own.
 pub async fn serve(listener: TcpListener, exchange: Exchange, line: Line) {
-    let mut phase = exchange.phase();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = phase.wait_for(|phase| *phase != Phase::Open) => return,
-        };
-        match accepted {
-            Ok((socket, peer)) => {
-                // A line is sent when it is there, not when the one before it was acknowledged.
-                let _ = socket.set_nodelay(true);
-                let exchange = exchange.clone();
-                tokio::spawn(async move { client(socket, peer, exchange, line).await });
-            }
-            Err(err) => {
-                // Out of descriptors, mostly: clients that are there go on, and one of them will leave.
-                tracing::error!(door = "line", "no client can be accepted: {err}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        }
-    }
+    let exchange = &exchange;
+    accept(listener, exchange, "line", |socket, peer| {
+        // A line is sent when it is there, not when the one before it was acknowledged.
+        let _ = socket.set_nodelay(true);
+        client(socket, peer, exchange.clone(), line)
+    })
+    .await;
 }
 
 async fn client(mut socket: TcpStream, peer: SocketAddr, exchange: Exchange, line: Line) {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::call::{self, Call, Control, Event, OpenError, Setting, Source, Wanted};
 use crate::exchange::Exchange;
+use crate::signals::Signals;
 
 /// Why a server does not start, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -145,28 +145,6 @@ fn progress() -> ProgressBar {
     bar
 }
 
-/// Descriptors that a call may need: its socket, and the polls of its pipeline, twice while the one before it is being stopped.
-const DESCRIPTORS: usize = 16;
-/// Descriptors for all else.
-const RESERVED: usize = 128;
-
-/// How many calls at a time the process has descriptors for; 0: unlimited. One more would fail within GStreamer, where it
-/// harms others.
-pub fn most_calls() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    most_of(&limits)
-}
-
-fn most_of(limits: &str) -> usize {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
-    soft.map_or(0, |soft| {
-        (soft.saturating_sub(RESERVED) / DESCRIPTORS).max(1)
-    })
-}
-
 /// Says where a door is, as soon as it is open: one line on standard output.
 pub fn announce(door: &str, address: impl std::fmt::Display) {
     let mut out = io::stdout().lock();
@@ -177,12 +155,8 @@ pub fn announce(door: &str, address: impl std::fmt::Display) {
 
 /// Serves until SIGINT or SIGTERM, then lets calls finish for `grace`. A second signal ends them at once.
 pub async fn until_stopped(exchange: &Exchange, grace: Duration) -> Result<(), ServerError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signals)?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    let mut signals = Signals::new().map_err(ServerError::Signals)?;
+    signals.next().await;
     let calls = exchange.calls().len();
     tracing::info!(
         calls,
@@ -191,26 +165,9 @@ pub async fn until_stopped(exchange: &Exchange, grace: Duration) -> Result<(), S
     );
     tokio::select! {
         () = exchange.close(grace) => {}
-        _ = interrupt.recv() => exchange.close(Duration::ZERO).await,
-        _ = terminate.recv() => exchange.close(Duration::ZERO).await,
+        () = signals.next() => exchange.close(Duration::ZERO).await,
     }
     // Whoever watched a call reads its end.
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn descriptors_bound_the_calls() {
-        let limits =
-            |soft: &str| format!("Limit  Soft Limit\nMax open files   {soft}   524288  files\n");
-        assert_eq!(most_of(&limits("1024")), 56);
-        assert_eq!(most_of(&limits("10")), 1);
-        assert_eq!(most_of(&limits("unlimited")), 0);
-        assert_eq!(most_of(""), 0);
-        assert_ne!(most_calls(), usize::MAX);
-    }
 }

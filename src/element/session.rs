@@ -132,7 +132,6 @@ impl WhisperStream {
 
     /// Settles, with the first data, on the pace that upstream asks for; brings the session.
     pub(super) fn settled_session(&self) -> Result<Arc<Session>, gst::FlowError> {
-        let mut hold_back = false;
         if !lock(&self.input).settled {
             let mut query = gst::query::Latency::new();
             let answered = self.sinkpad().peer_query(&mut query);
@@ -152,20 +151,21 @@ impl WhisperStream {
             let mut input = lock(&self.input);
             input.settled = true;
             input.is_paced_live = wanted == engine::Pace::Live;
-            input.upstream_live = answered && is_live;
-            hold_back = !input.upstream_live;
+            let upstream_live = answered && is_live;
+            input.upstream_live = upstream_live;
             input.upstream_latency = least;
             gst::info!(
                 CAT,
                 imp = self,
                 "pace {wanted:?}; upstream live: {is_live}, {least}"
             );
+            drop(input);
+            // Live audio that waits is late; all other can, and none of it need be lost.
+            if !upstream_live && let Some(session) = self.session() {
+                session.hold_back();
+            }
         }
         let session = self.session().ok_or(gst::FlowError::Flushing)?;
-        // Live audio that waits is late; all other can, and none of it need be lost.
-        if hold_back {
-            session.hold_back();
-        }
         // A flush that came between opening and storing the session has not reached it.
         if self.is_flushing() {
             session.flush_begin();

@@ -1,7 +1,8 @@
 //! Whether a stream comes faster than anybody speaks: a recording that is poured in. Pure.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::stats::duration;
 use crate::policy::Samples;
 use crate::whisper::SAMPLE_RATE;
 
@@ -28,8 +29,7 @@ impl Pacing {
                 let audio = end - start;
                 if audio >= SPAN {
                     let wall = arrived.saturating_duration_since(began);
-                    let spoken = Duration::from_millis(audio * 1000 / SAMPLE_RATE as u64);
-                    self.fast = spoken > wall.mul_f64(1.5);
+                    self.fast = duration(audio) > wall.mul_f64(1.5);
                     self.since = Some((end, arrived));
                 }
             }
@@ -41,6 +41,8 @@ impl Pacing {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// What it says of chunks of half a second that arrive so many milliseconds apart.

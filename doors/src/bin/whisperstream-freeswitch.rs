@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::Parser;
 use doors::exchange::{Exchange, Policy};
 use doors::options::{self, ElementOptions};
-use doors::{freeswitch, logs};
-use tokio::signal::unix::{SignalKind, signal};
+use doors::signals::Signals;
+use doors::{descriptors, freeswitch, logs};
 
 /// Live speech-to-text of FreeSWITCH's calls
 #[derive(Parser)]
@@ -30,6 +30,7 @@ struct Program {
 fn main() -> ExitCode {
     let options = Program::parse_from(options::args());
     logs::start_at(options.log, options.element.old.log_level());
+    descriptors::raise();
     options.element.tell_notices();
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,13 +58,12 @@ async fn serve(options: Program) -> Result<(), Box<dyn std::error::Error>> {
         max_calls: options.max_calls,
         ..Policy::default()
     });
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new()?;
     let bridge = freeswitch::run(options.freeswitch, exchange.clone());
     tokio::pin!(bridge);
     tokio::select! {
         done = &mut bridge => return Ok(done?),
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
+        () = signals.next() => {}
     }
     // The calls' tails are told, and their files removed.
     let closing = async { tokio::join!(exchange.close(Duration::ZERO), &mut bridge).1 };

@@ -12,7 +12,7 @@ use doors::exchange::{Exchange, Policy};
 use doors::options::{self, ElementOptions};
 use doors::security::{Security, SecurityOptions};
 use doors::webhook::{Webhook, WebhookOptions};
-use doors::{http, line, logs, server, websocket};
+use doors::{descriptors, http, line, logs, server, websocket};
 
 /// Live speech-to-text for many clients, over TCP, WebSocket and HTTP
 #[derive(Parser)]
@@ -39,6 +39,9 @@ struct Options {
     /// Calls at a time; 0: as many as the machine bears
     #[arg(long, default_value_t = 0)]
     max_calls: usize,
+    /// Calls at a time of one address; 0: as many as there are places
+    #[arg(long, default_value_t = 0)]
+    max_calls_per_peer: usize,
     /// Seconds that calls have to finish when the server is stopped
     #[arg(long, default_value_t = 30.0)]
     grace: f64,
@@ -68,6 +71,7 @@ const POSTED: Duration = Duration::from_secs(10);
 fn main() -> ExitCode {
     let options = Options::parse_from(options::args());
     logs::start_at(options.log, options.element.old.log_level());
+    descriptors::raise();
     options.element.tell_notices();
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,10 +100,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let warm = server::warm_up(&settings, options.warmup_file.as_deref()).await?;
     let exchange = Exchange::new(Policy {
         settings,
-        max_calls: match (options.max_calls, server::most_calls()) {
-            (0, most) | (most, 0) => most,
-            (asked, most) => asked.min(most),
-        },
+        max_calls: options.max_calls,
+        max_per_peer: options.max_calls_per_peer,
         ..Policy::default()
     });
     let posting = webhook.map(|webhook| webhook.start(&exchange));

@@ -9,11 +9,11 @@ use clap::{Parser, Subcommand};
 use doors::call::Setting;
 use doors::exchange::{Exchange, Policy};
 use doors::options::ElementOptions;
+use doors::signals::Signals;
 use doors::tap::print::Printer;
 use doors::tap::rtp::{self, RtpOptions};
 use doors::tap::sip::{self, SipOptions};
-use doors::{http, logs};
-use tokio::signal::unix::{SignalKind, signal};
+use doors::{descriptors, http, logs};
 use tokio_util::sync::CancellationToken;
 
 /// Prints what is said in calls, with who said it and when
@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         Command::Rtp { common, .. } | Command::Sip { common, .. } => common,
     };
     logs::start(common.log);
+    descriptors::raise();
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
@@ -78,12 +79,9 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
     let end = CancellationToken::new();
     let interrupted = end.clone();
     // A service is stopped by a signal of its own; calls end the same way.
-    let mut terminated = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new()?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminated.recv() => {}
-        }
+        signals.next().await;
         interrupted.cancel();
     });
     match command {
@@ -115,7 +113,7 @@ async fn exchange(
         let listener = tokio::net::TcpListener::bind(address).await?;
         tracing::info!("watched at http://{}", listener.local_addr()?);
         let routes = http::router(exchange.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        tokio::spawn(http::serve(listener, routes));
     }
     Ok(exchange)
 }

@@ -405,8 +405,8 @@ fn percent(text: &str) -> u64 {
     digits.parse().unwrap_or_default()
 }
 
-/// To the millisecond.
-fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+/// In seconds, to the millisecond.
+pub(crate) fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((time.as_secs_f64() * 1000.0).round() / 1000.0)
 }
 

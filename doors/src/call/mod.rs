@@ -15,6 +15,7 @@ mod pipeline;
 mod queue;
 mod settings;
 
+pub(crate) use event::seconds;
 pub use event::{Event, Figures, Partial, Span, Verdict, Word, Words};
 pub use feed::{Ended, Feed};
 pub use pipeline::{Encoding, Format, Source, make};

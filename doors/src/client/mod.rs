@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::signal::unix::{SignalKind, signal};
 
 use address::Address;
 use backoff::Backoff;
@@ -30,6 +29,8 @@ use screen::Screen;
 use source::Source;
 use tape::Tape;
 use transcript::Transcript;
+
+use crate::signals::Signals;
 
 /// How a connection ended.
 enum End {
@@ -147,17 +148,11 @@ async fn flush_on_enter(tape: &Tape) {
 
 /// The first ends the audio, and the tail is told; the second ends all.
 async fn second_interrupt(tape: &Tape) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
+    let Ok(mut signals) = Signals::new() else {
         return std::future::pending().await;
     };
     for _ in 0..2 {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.next().await;
         tape.end(None);
     }
 }

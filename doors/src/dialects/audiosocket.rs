@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::accept::accept;
 use crate::call::{Encoding, Event, Feed, Format, Source, Wanted};
 use crate::exchange::{Call, Caller, Events, Exchange, Phase};
 
@@ -34,24 +35,11 @@ const RATES: [u32; 9] = [
 
 /// Serves calls until the exchange closes. Each has a task of its own.
 pub async fn serve(listener: TcpListener, exchange: Exchange) {
-    let mut phase = exchange.phase();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = phase.wait_for(|phase| *phase != Phase::Open) => return,
-        };
-        match accepted {
-            Ok((socket, peer)) => {
-                let exchange = exchange.clone();
-                tokio::spawn(async move { client(socket, peer, exchange).await });
-            }
-            Err(err) => {
-                // Out of descriptors, mostly: one of those that are there will leave.
-                tracing::error!(door = "audiosocket", "no client can be accepted: {err}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        }
-    }
+    let exchange = &exchange;
+    accept(listener, exchange, "audiosocket", |socket, peer| {
+        client(socket, peer, exchange.clone())
+    })
+    .await;
 }
 
 /// Why a call ends before its time, in a sentence for the log; the wire has a number for it.

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{interval, timeout};
 
-use super::link::{self, Ear, Heard, Mouth, PING_EVERY, Stuck, cut};
+use super::link::{self, Ear, Fault, Heard, Mouth, PING_EVERY, Stuck, cut, wrong};
 use crate::call::{Control, Encoding, Event, Feed, Format, Setting, Source, Wanted, is_setting};
 use crate::exchange::{Call, Caller, Events, Exchange};
 use crate::http::Peer;
@@ -109,19 +109,6 @@ fn open(
 ) -> Response {
     let upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST);
     upgrade.on_upgrade(move |socket| serve(module, socket, exchange, peer, pairs))
-}
-
-/// Why a channel is sent away: a close code and a sentence.
-struct Fault {
-    code: u16,
-    says: String,
-}
-
-fn wrong(says: impl Into<String>) -> Fault {
-    Fault {
-        code: close_code::POLICY,
-        says: says.into(),
-    }
 }
 
 async fn serve(

@@ -46,6 +46,20 @@ pub struct Mouth {
 #[error("it took nothing of what it was told for {} s", PATIENCE.as_secs())]
 pub struct Stuck;
 
+/// Why a peer is sent away: a close code and a sentence.
+pub struct Fault {
+    pub code: u16,
+    pub says: String,
+}
+
+/// It did what the protocol does not know.
+pub fn wrong(says: impl Into<String>) -> Fault {
+    Fault {
+        code: close_code::POLICY,
+        says: says.into(),
+    }
+}
+
 pub fn ends(socket: WebSocket, phase: watch::Receiver<Phase>) -> (Ear, Mouth) {
     let (to, from) = socket.split();
     let ear = Ear {

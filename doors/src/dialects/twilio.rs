@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::interval;
 
-use super::link::{self, Ear, Heard, Mouth, PING_EVERY, Stuck, cut};
+use super::link::{self, Ear, Fault, Heard, Mouth, PING_EVERY, Stuck, cut, wrong};
 use super::settings_of;
 use super::tracks::{Chunk, Out, Tracks};
 use crate::call::{Encoding, Event, Feed, Format, Setting, Source, Wanted, is_setting};
@@ -73,19 +73,6 @@ async fn serve(
     let tell = tell(mouth, events, told, fault, &id);
     if let Err(stuck) = link::converse(hear, tell).await {
         tracing::info!(door = "twilio", call = %id, "a stream is let go: {stuck}");
-    }
-}
-
-/// Why a stream is sent away: a close code and a sentence, as there is no message for it.
-struct Fault {
-    code: u16,
-    says: String,
-}
-
-fn wrong(says: impl Into<String>) -> Fault {
-    Fault {
-        code: close_code::POLICY,
-        says: says.into(),
     }
 }
 

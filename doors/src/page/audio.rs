@@ -361,6 +361,14 @@ impl Mouth {
         let mut code = close_code::NORMAL;
         loop {
             tokio::select! {
+                // What the client did wrong comes before the end of the call that it brought about.
+                biased;
+                Some(Trouble { code, error }) = trouble.recv() => {
+                    self.send(error_frame(&error)).await;
+                    self.send(close(code)).await;
+                    self.gone.send_replace(true);
+                    troubled = Some(error);
+                }
                 event = events.next() => match event {
                     Some(Event::Failed { reason }) => {
                         let error = self.failed(&reason);
@@ -376,12 +384,6 @@ impl Mouth {
                     }
                     None => break,
                 },
-                Some(Trouble { code, error }) = trouble.recv() => {
-                    self.send(error_frame(&error)).await;
-                    self.send(close(code)).await;
-                    self.gone.send_replace(true);
-                    troubled = Some(error);
-                }
                 _ = pings.tick() => self.send(Message::Ping(Default::default())).await,
             }
         }

@@ -9,9 +9,9 @@ use serde::Serialize;
 pub struct Digit {
     /// `0` to `9`, `*`, `#`, `A` to `D`; `!` is a flash of the hook.
     pub digit: char,
-    #[serde(serialize_with = "crate::tap::seconds")]
+    #[serde(serialize_with = "crate::call::seconds")]
     pub start: Duration,
-    #[serde(serialize_with = "crate::tap::seconds")]
+    #[serde(serialize_with = "crate::call::seconds")]
     pub end: Duration,
 }
 

@@ -33,8 +33,3 @@ fn time(samples: u64) -> Duration {
     let (whole, rest) = (samples / u64::from(RATE), samples % u64::from(RATE));
     Duration::from_secs(whole) + Duration::from_nanos(rest * 1_000_000_000 / u64::from(RATE))
 }
-
-/// To the millisecond.
-fn seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64((time.as_secs_f64() * 1000.0).round() / 1000.0)
-}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Event, Partial, Word, Words};
+use crate::call::{Event, Partial, Span, Word, Words};
 
 /// Close codes (RFC 6455, 7.4).
 pub const NORMAL: u16 = 1000;
@@ -101,31 +101,29 @@ impl<'a> From<&'a Word> for SaidWord<'a> {
     }
 }
 
+impl<'a> Said<'a> {
+    fn of(span: &'a Span, text: &'a str, language: Option<&'a String>, words: &'a [Word]) -> Self {
+        Said {
+            beg_ms: ms(span.start),
+            end_ms: ms(span.end),
+            text: text.trim(),
+            utterance: span.utterance,
+            leg: span.leg.as_deref(),
+            language: language.map(String::as_str),
+            words: words.iter().map(SaidWord::from).collect(),
+        }
+    }
+}
+
 impl<'a> From<&'a Words> for Said<'a> {
     fn from(said: &'a Words) -> Self {
-        Said {
-            beg_ms: ms(said.span.start),
-            end_ms: ms(said.span.end),
-            text: said.text.trim(),
-            utterance: said.span.utterance,
-            leg: said.span.leg.as_deref(),
-            language: said.language.as_deref(),
-            words: said.words.iter().map(SaidWord::from).collect(),
-        }
+        Said::of(&said.span, &said.text, said.language.as_ref(), &said.words)
     }
 }
 
 impl<'a> From<&'a Partial> for Said<'a> {
     fn from(said: &'a Partial) -> Self {
-        Said {
-            beg_ms: ms(said.span.start),
-            end_ms: ms(said.span.end),
-            text: said.text.trim(),
-            utterance: said.span.utterance,
-            leg: said.span.leg.as_deref(),
-            language: said.language.as_deref(),
-            words: said.words.iter().map(SaidWord::from).collect(),
-        }
+        Said::of(&said.span, &said.text, said.language.as_ref(), &said.words)
     }
 }
 

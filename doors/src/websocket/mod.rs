@@ -80,7 +80,7 @@ async fn client(mut socket: WebSocket, exchange: Exchange, Peer(peer): Peer, que
         Err(refusal) => {
             let code = match refusal {
                 Refusal::Closing => message::GOING_AWAY,
-                Refusal::Full(_) | Refusal::Overloaded => message::TRY_AGAIN,
+                Refusal::Full(_) | Refusal::Crowded(_) | Refusal::Overloaded => message::TRY_AGAIN,
                 Refusal::Taken(_) | Refusal::BadId(_) | Refusal::Setting(_) => message::POLICY,
                 Refusal::Open(_) => message::FAILED,
             };

@@ -105,6 +105,18 @@ impl Bridge {
             .join(" ")
     }
 
+    /// Waits until a call's transcript is closed.
+    pub async fn ended(&mut self, uuid: &str) {
+        let is_closed = |bridge: &Bridge| {
+            let transcript = bridge.transcript(uuid);
+            transcript
+                .last()
+                .is_some_and(|line| line["type"] == "ended")
+        };
+        self.until(&format!("the end of the call {uuid}"), is_closed)
+            .await;
+    }
+
     pub async fn until(&mut self, what: &str, mut is_so: impl FnMut(&Bridge) -> bool) {
         let since = Instant::now();
         while !is_so(self) {

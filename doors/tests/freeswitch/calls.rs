@@ -98,14 +98,7 @@ async fn all_answered_calls_are_heard_at_once_and_only_those() {
         .await;
     peer.answer("later", Talk::of("fr-messagerie"));
     for uuid in ["there", "later"] {
-        bridge
-            .until("the end of a call", |bridge| {
-                bridge
-                    .transcript(uuid)
-                    .last()
-                    .is_some_and(|line| line["type"] == "ended")
-            })
-            .await;
+        bridge.ended(uuid).await;
     }
     assert!(
         share("fr-accueil", &bridge.text("there", None)) > 0.9,
@@ -152,13 +145,7 @@ async fn calls_go_on_while_the_connection_is_lost() {
         })
         .await;
     peer.shut(false);
-    let ended = |bridge: &Bridge| {
-        bridge
-            .transcript("a-1")
-            .last()
-            .is_some_and(|line| line["type"] == "ended")
-    };
-    bridge.until("the end of the call", ended).await;
+    bridge.ended("a-1").await;
     assert!(
         share("fr-accueil", &bridge.text("a-1", None)) > 0.9,
         "{}",
@@ -171,14 +158,7 @@ async fn calls_go_on_while_the_connection_is_lost() {
     );
     // And the next one is heard, too.
     peer.answer("a-2", Talk::of("fr-court"));
-    bridge
-        .until("the next call", |bridge| {
-            bridge
-                .transcript("a-2")
-                .last()
-                .is_some_and(|line| line["type"] == "ended")
-        })
-        .await;
+    bridge.ended("a-2").await;
 }
 
 #[tokio::test]
@@ -193,14 +173,7 @@ async fn who_interrupts_stops_the_prompt_and_the_prompt_itself_does_not() {
     let options = ["--all", "--record", "stereo", "--barge-in-after", "300"];
     let mut bridge = Bridge::start(peer.port, &options);
     for uuid in ["speaks", "listens"] {
-        bridge
-            .until("the end of a call", |bridge| {
-                bridge
-                    .transcript(uuid)
-                    .last()
-                    .is_some_and(|line| line["type"] == "ended")
-            })
-            .await;
+        bridge.ended(uuid).await;
     }
     assert!(
         peer.was_told("api uuid_break speaks all"),

@@ -55,3 +55,48 @@ async fn eight_at_once_hear_what_one_hears_alone() {
     }
     server.none_left().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_has_so_many_places_and_leaves_the_others_theirs() {
+    let policy = Policy {
+        settings: vec![Setting::new("language", "fr")],
+        max_per_peer: 2,
+        ..Policy::default()
+    };
+    let server = Server::with(policy, Line::default()).await;
+    let mut greedy = vec![server.connect().await, server.connect().await];
+    while server.exchange.calls().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut third = server.connect().await;
+    let mut told = String::new();
+    // The connection closes, well or (with audio on its way) by a reset.
+    let _ = tokio::time::timeout(PATIENCE, third.read_to_string(&mut told))
+        .await
+        .unwrap();
+    assert_eq!(told, "");
+    let counted = server.exchange.metrics().text();
+    assert!(
+        counted.contains(r#"whisperstream_refusals_total{door="line",cause="peer"} 1"#),
+        "{counted}"
+    );
+    // Somebody else is heard.
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(server.address).await.unwrap();
+    other.write_all(&common::audio("fr-court")).await.unwrap();
+    other.shutdown().await.unwrap();
+    let _ = tokio::time::timeout(PATIENCE, other.read_to_string(&mut told))
+        .await
+        .unwrap();
+    assert!(!told.is_empty());
+    // And so is whoever comes when a place is free again.
+    drop(greedy.pop());
+    while server.exchange.calls().len() > 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let again = server
+        .told(cut(&common::audio("fr-court"), 3200).into_iter())
+        .await;
+    assert!(!again.is_empty());
+}

@@ -10,14 +10,13 @@
 mod captures;
 mod damage;
 mod ports;
+#[path = "../common/printed.rs"]
+mod printed;
 mod sender;
-
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 
 use doors::call::Setting;
 use doors::exchange::{Exchange, Policy};
-use doors::tap::print::Printer;
+use printed::Printed;
 use serde_json::Value;
 
 /// An exchange whose calls are French.
@@ -33,43 +32,7 @@ fn exchange(settings: &[(&str, &str)]) -> Exchange {
     })
 }
 
-/// What was printed, and where it was printed to.
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Printed {
-    fn json(&self) -> Printer {
-        Printer::new(true, Box::new(self.clone()))
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn lines(&self) -> Vec<Value> {
-        let text = self.text();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-
-    fn of_type(&self, kind: &str) -> Vec<Value> {
-        let mut lines = self.lines();
-        lines.retain(|line| line["type"] == kind);
-        lines
-    }
-
     /// Decided words of a leg: text and start.
     fn words(&self, leg: &str) -> Vec<(String, f64)> {
         let mut words = Vec::new();

@@ -187,3 +187,18 @@ fn what_happens_is_counted() {
         "{told}"
     );
 }
+
+#[test]
+fn it_has_all_descriptors_that_it_may_have() {
+    let script = format!("ulimit -Sn 100 && exec {SERVER} --line 0");
+    let server = Program::start("sh", &["-c", &script], &[]);
+    server.port("tcp://");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let fields: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(fields[3], fields[4], "{line}");
+    assert_ne!(fields[3], "100", "{line}");
+}

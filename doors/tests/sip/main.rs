@@ -9,40 +9,25 @@
 
 mod calls;
 mod phone;
+#[path = "../common/printed.rs"]
+mod printed;
 mod recording;
 mod refusals;
 mod scenario;
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doors::call::Setting;
 use doors::exchange::{Exchange, Policy};
-use doors::tap::print::Printer;
 use doors::tap::sip::{self, Listen, PortRange, SipOptions};
+use printed::Printed;
 use scenario::Scenario;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// What was printed, and where it was printed to.
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A tap that takes calls, in this process.
 struct Tap {
@@ -99,7 +84,7 @@ impl Tap {
         let printed = Printed::default();
         let end = CancellationToken::new();
         let (calls, stop) = (exchange.clone(), end.clone());
-        let printer = Printer::new(true, Box::new(printed.clone()));
+        let printer = printed.json();
         let served = tokio::spawn(async move {
             sip::serve(options, calls, printer, stop).await.unwrap();
         });
@@ -117,7 +102,7 @@ impl Tap {
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.printed.0.lock().unwrap().clone()).unwrap()
+        self.printed.text()
     }
 
     fn of_type(&self, kind: &str) -> Vec<Value> {

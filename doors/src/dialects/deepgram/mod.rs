@@ -77,7 +77,9 @@ async fn listen(
         }
         Err(refusal) => {
             let (status, code) = match &refusal {
-                Refusal::Full(_) => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
+                Refusal::Full(_) | Refusal::Crowded(_) => {
+                    (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS")
+                }
                 refusal if refusal.is_passing() => {
                     (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE")
                 }

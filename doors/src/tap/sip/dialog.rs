@@ -70,7 +70,7 @@ impl From<Refusal> for No {
     fn from(refusal: Refusal) -> No {
         let why = refusal.to_string();
         match refusal {
-            Refusal::Full(_) => No::new(StatusCode::BusyHere, why),
+            Refusal::Full(_) | Refusal::Crowded(_) => No::new(StatusCode::BusyHere, why),
             refusal if refusal.is_passing() => {
                 No::new(StatusCode::ServiceUnavailable, why).with(Header::RetryAfter("10".into()))
             }
