@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
 
 use crate::call::{self, BadSetting, Event, Feed, Figures, OpenError, Setting, Wanted};
-use crate::descriptors;
 use crate::logs::Hush;
 use crate::metrics::Metrics;
+use crate::room;
 
 /// How a process takes calls.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ pub struct Policy {
     pub settings: Vec<Setting>,
     /// Calls at a time; 0: as many as the machine bears. No more in any case than the process has descriptors for.
     pub max_calls: usize,
-    /// Calls at a time of one address (of one network of 64 bits, with IPv6); 0: as many as there are places. A telephone
-    /// exchange brings all its calls from one.
+    /// Calls at a time, and new ones a second, of one address (of one network of 64 bits, with IPv6); 0: as many as there are
+    /// places. A telephone exchange brings all its calls from one.
     pub max_per_peer: usize,
     /// From which step of `whisperstream/overload` on new calls are refused, so that those there are do not suffer; 0: never.
     pub full_at: u32,
@@ -122,6 +122,8 @@ struct Inner {
     calls: Mutex<HashMap<String, Entry>>,
     /// Refusals in the log, by door and cause.
     told: Mutex<Hush<(&'static str, &'static str)>>,
+    /// Peers whose calls were over at once, and when they had come: who comes and goes in no time is not to come all the time.
+    flown: Mutex<Vec<(IpAddr, Instant)>>,
     /// Counts calls that are there, so that their end can be awaited.
     count: watch::Sender<usize>,
 }
@@ -142,11 +144,13 @@ pub struct Listing {
 
 /// Events of a call that a slow watcher may miss before it is told that it did.
 const WATCHED: usize = 1024;
+/// A place counts as taken for so long, where there are so many for each peer.
+const MOMENT: Duration = Duration::from_secs(1);
 
 impl Exchange {
     pub fn new(policy: Policy) -> Exchange {
         let policy = Policy {
-            max_calls: descriptors::bounded(policy.max_calls),
+            max_calls: room::bounded(policy.max_calls),
             ..policy
         };
         Exchange {
@@ -157,6 +161,7 @@ impl Exchange {
                 phase: watch::Sender::new(Phase::Open),
                 overload: AtomicU32::new(0),
                 calls: Mutex::default(),
+                flown: Mutex::default(),
                 told: Mutex::default(),
                 count: watch::Sender::new(0),
             }),
@@ -251,7 +256,11 @@ impl Exchange {
             && let Some(peer) = caller.peer.map(household)
         {
             let peers = calls.values().filter_map(|entry| entry.listing.peer);
-            if peers.filter(|other| household(*other) == peer).count() >= per_peer {
+            let here = peers.filter(|other| household(*other) == peer).count();
+            let mut flown = lock(&self.inner.flown);
+            flown.retain(|(_, since)| since.elapsed() < MOMENT);
+            let flown = flown.iter().filter(|(other, _)| *other == peer).count();
+            if here + flown >= per_peer {
                 return Err(Refusal::Crowded(per_peer));
             }
         }
@@ -545,6 +554,9 @@ impl Drop for Place {
         }
         self.count_the_rest();
         let inner = &self.exchange.inner;
+        if let Some(peer) = self.peer.filter(|_| inner.policy.max_per_peer > 0) {
+            lock(&inner.flown).push((household(peer), self.since));
+        }
         let mut calls = lock(&inner.calls);
         calls.remove(&self.id);
         inner.count.send_replace(calls.len());

@@ -21,7 +21,6 @@
 pub mod accept;
 pub mod call;
 pub mod client;
-pub mod descriptors;
 pub mod dialects;
 pub mod exchange;
 pub mod freeswitch;
@@ -31,6 +30,7 @@ pub mod logs;
 pub mod metrics;
 pub mod options;
 pub mod page;
+pub mod room;
 pub mod security;
 pub mod server;
 pub mod signals;

@@ -9,7 +9,7 @@ use clap::Parser;
 use doors::exchange::{Exchange, Policy};
 use doors::options::{self, ElementOptions};
 use doors::signals::Signals;
-use doors::{descriptors, freeswitch, logs};
+use doors::{freeswitch, logs, room};
 
 /// Live speech-to-text of FreeSWITCH's calls
 #[derive(Parser)]
@@ -30,7 +30,7 @@ struct Program {
 fn main() -> ExitCode {
     let options = Program::parse_from(options::args());
     logs::start_at(options.log, options.element.old.log_level());
-    descriptors::raise();
+    room::raise();
     options.element.tell_notices();
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,7 +12,7 @@ use doors::exchange::{Exchange, Policy};
 use doors::options::{self, ElementOptions};
 use doors::security::{Security, SecurityOptions};
 use doors::webhook::{Webhook, WebhookOptions};
-use doors::{descriptors, http, line, logs, server, websocket};
+use doors::{http, line, logs, room, server, websocket};
 
 /// Live speech-to-text for many clients, over TCP, WebSocket and HTTP
 #[derive(Parser)]
@@ -71,7 +71,7 @@ const POSTED: Duration = Duration::from_secs(10);
 fn main() -> ExitCode {
     let options = Options::parse_from(options::args());
     logs::start_at(options.log, options.element.old.log_level());
-    descriptors::raise();
+    room::raise();
     options.element.tell_notices();
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,

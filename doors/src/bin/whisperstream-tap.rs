@@ -13,7 +13,7 @@ use doors::signals::Signals;
 use doors::tap::print::Printer;
 use doors::tap::rtp::{self, RtpOptions};
 use doors::tap::sip::{self, SipOptions};
-use doors::{descriptors, http, logs};
+use doors::{http, logs, room};
 use tokio_util::sync::CancellationToken;
 
 /// Prints what is said in calls, with who said it and when
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Command::Rtp { common, .. } | Command::Sip { common, .. } => common,
     };
     logs::start(common.log);
-    descriptors::raise();
+    room::raise();
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {

@@ -64,7 +64,7 @@ async fn one_address_has_so_many_places_and_leaves_the_others_theirs() {
         ..Policy::default()
     };
     let server = Server::with(policy, Line::default()).await;
-    let mut greedy = vec![server.connect().await, server.connect().await];
+    let greedy = vec![server.connect().await, server.connect().await];
     while server.exchange.calls().len() < 2 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -91,12 +91,37 @@ async fn one_address_has_so_many_places_and_leaves_the_others_theirs() {
         .unwrap();
     assert!(!told.is_empty());
     // And so is whoever comes when a place is free again.
-    drop(greedy.pop());
-    while server.exchange.calls().len() > 1 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    drop(greedy);
+    server.none_left().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let again = server
         .told(cut(&common::audio("fr-court"), 3200).into_iter())
         .await;
     assert!(!again.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_and_goes_in_no_time_is_not_served_all_the_time() {
+    let policy = Policy {
+        settings: vec![Setting::new("language", "fr")],
+        max_per_peer: 2,
+        ..Policy::default()
+    };
+    let server = Server::with(policy, Line::default()).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..50 {
+        let mut socket = server.connect().await;
+        let _ = socket.shutdown().await;
+        let _ = socket.read_to_string(&mut String::new()).await;
+    }
+    server.none_left().await;
+    let seconds = begun.elapsed().as_secs();
+    let counted = server.exchange.metrics().text();
+    let name = r#"whisperstream_calls_taken_total{door="line"} "#;
+    let taken = counted.lines().find_map(|line| line.strip_prefix(name));
+    let taken: u64 = taken.unwrap().parse().unwrap();
+    assert!(
+        (1..=2 * (seconds + 2)).contains(&taken),
+        "{taken} in {seconds} s"
+    );
 }
