@@ -7,6 +7,7 @@ use rtp_types::RtpPacket;
 use serde::Serialize;
 
 use super::codec::{Coding, Formats, Payload};
+use super::conceal::Concealer;
 use super::decoder::{Decoder, Piece};
 use super::dtmf::{Digit, Keys, Report};
 use super::stream::{Arrived, Kept, Placed, Stream};
@@ -35,6 +36,8 @@ const QUIET: Duration = Duration::from_millis(100);
 const SOURCES: usize = 4;
 /// Samples that begin this close to where the last ended follow them: what rounding and resampling move.
 const SEAM: u64 = RATE as u64 / 200;
+/// A shorter hole is none of the speaker's: the source's clock was moved.
+const PAUSE: usize = RATE as usize / 50;
 
 /// One side of a call.
 pub struct Leg {
@@ -52,6 +55,8 @@ pub struct Leg {
     /// From sample `taken` on.
     audio: VecDeque<i16>,
     taken: u64,
+    /// Fills holes that lost packets left.
+    concealer: Concealer,
     keys: Keys,
     digits: Vec<Digit>,
     /// Payload types of which it was said that nobody knows them.
@@ -73,6 +78,7 @@ impl Leg {
             decoded: None,
             audio: VecDeque::new(),
             taken: 0,
+            concealer: Concealer::default(),
             keys: Keys::default(),
             digits: Vec::new(),
             unknown: 0,
@@ -182,14 +188,21 @@ impl Leg {
         }
     }
 
-    /// Samples up to `until`, silence where nothing came. What belongs there and comes later is lost.
+    /// Samples up to `until`: silence where nothing was sent, and what may have been said where packets are lost. What belongs
+    /// there and comes later is lost.
     pub fn take(&mut self, until: Duration, to: &mut Vec<i16>) {
         self.play(until);
         let end = samples(until);
         let wanted = usize::try_from(end.saturating_sub(self.taken)).unwrap_or(0);
         let there = wanted.min(self.audio.len());
         to.extend(self.audio.drain(..there));
-        to.extend(std::iter::repeat_n(0, wanted - there));
+        if wanted > there {
+            let is_lost = self
+                .decoded
+                .and_then(|(ssrc, _)| self.streams.iter().find(|stream| stream.ssrc == ssrc))
+                .is_some_and(Stream::lacks_next);
+            to.extend(self.hole(wanted - there, is_lost));
+        }
         self.taken = self.taken.max(end);
     }
 
@@ -234,11 +247,12 @@ impl Leg {
                 return;
             };
             self.count.lost += missing;
-            self.hear(ssrc, &packet, missing == 0);
+            self.hear(ssrc, &packet, missing > 0);
         }
     }
 
-    fn hear(&mut self, ssrc: u32, packet: &Placed, in_order: bool) {
+    /// `is_lost`: what belongs before it did not come.
+    fn hear(&mut self, ssrc: u32, packet: &Placed, is_lost: bool) {
         if packet.bytes.is_empty() || self.keys.sounds(packet.time) {
             return;
         }
@@ -264,7 +278,7 @@ impl Leg {
             self.decoded = Some((ssrc, 0));
         }
         let begin = samples(packet.time);
-        let follows = in_order
+        let follows = !is_lost
             && self
                 .decoded
                 .is_some_and(|(_, end)| begin.abs_diff(end) <= SEAM);
@@ -273,8 +287,8 @@ impl Leg {
         };
         match decoder.decode(&packet.bytes, packet.time, follows) {
             Ok(pieces) => {
-                for piece in pieces {
-                    self.lay(ssrc, piece);
+                for (number, piece) in pieces.into_iter().enumerate() {
+                    self.lay(ssrc, piece, is_lost && number == 0);
                 }
             }
             Err(_) => {
@@ -286,7 +300,7 @@ impl Leg {
     }
 
     /// Lays samples where they belong; what is over already falls away.
-    fn lay(&mut self, ssrc: u32, (start, piece): Piece) {
+    fn lay(&mut self, ssrc: u32, (start, mut piece): Piece, is_lost: bool) {
         let end = self.taken + self.audio.len() as u64;
         let mut start = samples(start);
         if start.abs_diff(end) <= SEAM {
@@ -294,8 +308,21 @@ impl Leg {
         }
         let over = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
         let gap = usize::try_from(start.saturating_sub(end)).unwrap_or(0);
-        self.audio.extend(std::iter::repeat_n(0, gap));
-        self.audio.extend(piece.iter().skip(over));
+        if gap > 0 {
+            let hole = self.hole(gap, is_lost || gap < PAUSE);
+            self.audio.extend(hole);
+        }
         self.decoded = Some((ssrc, start + piece.len() as u64));
+        let rest = piece.get_mut(over..).unwrap_or_default();
+        self.concealer.hear(rest);
+        self.audio.extend(rest.iter());
+    }
+
+    /// What stands where nothing came.
+    fn hole(&mut self, length: usize, is_lost: bool) -> Vec<i16> {
+        if !is_lost {
+            self.concealer.forget();
+        }
+        self.concealer.invent(length)
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod codec;
+pub mod conceal;
 pub mod conversation;
 pub mod decoder;
 pub mod dtmf;

@@ -2,7 +2,8 @@
 //!
 //! The clock of a call starts with its first packet and is the receiver's. A source's first packet is where it arrived;
 //! from there on timestamps say where a packet belongs, whatever was lost, late or not sent. Only where timestamps and
-//! arrivals part for good (a sender that stopped its clock on hold, or whose clock runs wrong) does the source move.
+//! arrivals part does the source move: at once if its sender stopped its clock on hold, and by imperceptible steps if the
+//! clock runs wrong.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,9 +48,12 @@ pub enum Kept {
 const DROPOUT: i32 = 3_000;
 /// Where timestamps and arrivals are so far apart, the sender's clock was set anew.
 const RESET: i64 = 2_000_000_000;
-/// How far a source may be from its arrivals before it is moved, and over which time that is watched.
+/// How far a source may be from its arrivals before it is moved at once, and over which time that is watched.
 const DRIFT: i64 = 100_000_000;
 const WINDOW: Duration = Duration::from_secs(5);
+/// So far it is moved each time if it is less: clocks that are wrong by 400 parts in a million are followed, and a network
+/// that is slow for a while moves no word.
+const STEP: i64 = 2_000_000;
 /// Packets that wait at most: a minute of them.
 const MOST: usize = 3_000;
 /// Where extended sequence numbers start: there may be earlier ones.
@@ -183,9 +187,10 @@ impl Stream {
         (anchor.timestamp, anchor.ticks) = (packet.timestamp, ticks);
         anchor.least = anchor.least.min(delay);
         if packet.at >= anchor.window + WINDOW {
-            if anchor.least.abs() > DRIFT {
-                anchor.origin += anchor.least;
-            }
+            anchor.origin += match anchor.least.abs() > DRIFT {
+                true => anchor.least,
+                false => anchor.least.clamp(-STEP, STEP),
+            };
             (anchor.window, anchor.least) = (packet.at, i64::MAX);
         }
         anchor.time(ticks)
@@ -204,6 +209,12 @@ impl Stream {
         };
         self.taken = number;
         Some((packet, missing))
+    }
+
+    /// Whether the packet that would be next is lost, or late: later ones are there.
+    pub fn lacks_next(&self) -> bool {
+        let next = self.queue.first_key_value();
+        next.is_some_and(|(number, _)| self.taken > 0 && *number > self.taken + 1)
     }
 
     /// Where its next packet belongs.

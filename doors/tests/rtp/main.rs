@@ -7,12 +7,18 @@
 
 //! Calls that come as RTP: on ports and in captures, whole and damaged.
 
+#[path = "../../../benches/common/align.rs"]
+mod align;
 mod captures;
+mod clock;
 mod damage;
+mod loss;
+mod network;
 mod ports;
 #[path = "../common/printed.rs"]
 mod printed;
 mod sender;
+mod trial;
 
 use doors::call::Setting;
 use doors::exchange::{Exchange, Policy};
