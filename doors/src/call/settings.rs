@@ -57,7 +57,9 @@ impl Setting {
 
     /// Sets it on an element, if there is such a property and the value is one of its type.
     pub fn apply(&self, element: &gst::Element) -> Result<(), BadSetting> {
-        let Some(property) = element.find_property(&self.name).filter(is_writable) else {
+        let found = || element.find_property(&self.name).filter(is_writable);
+        let property = is_name(&self.name).then(found).flatten();
+        let Some(property) = property else {
             let mut known: Vec<_> = element
                 .list_properties()
                 .iter()
@@ -78,6 +80,9 @@ impl Setting {
             value: self.value.clone(),
             takes: takes(&property),
         };
+        if self.value.contains('\0') {
+            return Err(wrong());
+        }
         // GStreamer's own reading of strings would take quotes and escapes out of a text.
         let value = match property.value_type() {
             glib::Type::STRING => self.value.to_value(),
@@ -109,6 +114,9 @@ impl FromStr for Setting {
 
 /// Whether there is such a property to be set.
 pub fn is_setting(name: &str) -> bool {
+    if !is_name(name) {
+        return false;
+    }
     let element = gst::ElementFactory::find("whisperstream").and_then(|it| it.load().ok());
     let class = element.and_then(|it| glib::object::ObjectClass::from_type(it.element_type()));
     class
@@ -122,6 +130,13 @@ pub fn check_client(setting: &Setting) -> Result<(), BadSetting> {
         return Err(BadSetting::Operators(setting.name.clone()));
     }
     Ok(())
+}
+
+/// Whether it is written as properties are. GObject finds them by other names, too (`Type::model`, `dump_dir`), and whoever
+/// is refused `model` must not come in by one of these.
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.chars().all(fits)
 }
 
 fn is_writable(property: &glib::ParamSpec) -> bool {
@@ -144,7 +159,8 @@ fn takes(property: &glib::ParamSpec) -> String {
         }
         None => match property.value_type() {
             glib::Type::BOOL => "true or false".into(),
-            glib::Type::F64 => "a number".into(),
+            glib::Type::F32 | glib::Type::F64 => "a number".into(),
+            glib::Type::STRING => "text without NUL".into(),
             _ => "a whole number".into(),
         },
     }
