@@ -28,6 +28,7 @@ pub mod http;
 pub mod line;
 pub mod logs;
 pub mod metrics;
+pub mod network;
 pub mod options;
 pub mod page;
 pub mod room;

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::accept::accept;
 use crate::call::{Encoding, Event, Feed, Format, Source, Wanted};
 use crate::exchange::{Call, Caller, Events, Exchange, Phase};
+use crate::network::Network;
 
 /// So long the first frame may take.
 const HELLO: Duration = Duration::from_secs(10);
@@ -33,11 +34,23 @@ const RATES: [u32; 9] = [
     8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000,
 ];
 
-/// Serves calls until the exchange closes. Each has a task of its own.
-pub async fn serve(listener: TcpListener, exchange: Exchange) {
+/// Serves calls until the exchange closes, from these networks (none: from all). Each has a task of its own.
+pub async fn serve(listener: TcpListener, exchange: Exchange, from: Vec<Network>) {
     let exchange = &exchange;
     accept(listener, exchange, "audiosocket", |socket, peer| {
-        client(socket, peer, exchange.clone())
+        let is_welcome = from.is_empty() || from.iter().any(|from| from.contains(peer.ip()));
+        let exchange = exchange.clone();
+        async move {
+            match is_welcome {
+                true => client(socket, peer, exchange).await,
+                // It hears nothing, as if nobody listened here.
+                false => tracing::debug!(
+                    door = "audiosocket",
+                    %peer,
+                    "a connection from an address that --audiosocket-from does not name"
+                ),
+            }
+        }
     })
     .await;
 }

@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use crate::call::Setting;
 use crate::exchange::Exchange;
 use crate::http;
+use crate::network::Network;
 use crate::security::Security;
 use crate::server::{self, ServerError};
 use axum::Router;
@@ -62,6 +63,10 @@ pub struct Ports {
     /// Port of the door for Asterisk's AudioSocket
     #[arg(long, value_name = "PORT")]
     pub audiosocket: Option<u16>,
+    /// Address or network (10.0.0.0/8) whose AudioSocket is taken, for the protocol knows no token; may be repeated
+    /// [default: all]
+    #[arg(long, requires = "audiosocket", value_name = "NETWORK")]
+    pub audiosocket_from: Vec<Network>,
 }
 
 impl Ports {
@@ -90,7 +95,8 @@ impl Ports {
             let (listener, address) = bind(host, port, "--audiosocket").await?;
             server::announce("audiosocket", format!("tcp://{address}"));
             open.push(address);
-            tokio::spawn(audiosocket::serve(listener, exchange.clone()));
+            let from = self.audiosocket_from.clone();
+            tokio::spawn(audiosocket::serve(listener, exchange.clone(), from));
         }
         Ok(open)
     }
