@@ -17,6 +17,7 @@ mod program;
 mod attacks;
 mod files;
 mod playlists;
+mod receiver;
 mod server;
 mod storm;
 mod strangers;

@@ -87,6 +87,9 @@ pub struct Tally {
     /// Of the words that the run and the undisturbed one have in common: how far apart their starts and their ends are, in ms.
     pub starts: Vec<f64>,
     pub ends: Vec<f64>,
+    /// The larger of both, of those words whose neighbours both runs have, too: next to a word that is heard otherwise, or not at
+    /// all, a word has its time to share with another.
+    pub settled: Vec<f64>,
     pub lost: u64,
     pub packets: u64,
 }
@@ -98,10 +101,26 @@ impl Tally {
         };
         self.words += truth.len();
         self.errors += align(&texts(truth), &texts(heard)).0;
-        for (one, other) in align(&texts(undisturbed), &texts(heard)).1 {
+        let pairs = align(&texts(undisturbed), &texts(heard)).1;
+        let has = |one: Option<usize>, other: Option<usize>, ends: bool| match (one, other) {
+            (Some(one), Some(other)) => pairs.contains(&(one, other)) || ends,
+            (None, None) => true,
+            _ => false,
+        };
+        let (last_one, last_other) = (undisturbed.len(), heard.len());
+        for (one, other) in &pairs {
+            let (one, other) = (*one, *other);
+            let before = has(one.checked_sub(1), other.checked_sub(1), false);
+            let at_end = (one + 1, other + 1) == (last_one, last_other);
+            let is_settled = before && has(Some(one + 1), Some(other + 1), at_end);
             let (one, other) = (&undisturbed[one], &heard[other]);
-            self.starts.push((one.start - other.start).abs() * 1e3);
-            self.ends.push((one.end - other.end).abs() * 1e3);
+            let start = (one.start - other.start).abs() * 1e3;
+            let end = (one.end - other.end).abs() * 1e3;
+            self.starts.push(start);
+            self.ends.push(end);
+            if is_settled {
+                self.settled.push(start.max(end));
+            }
         }
         self.lost += count["lost"].as_u64().unwrap();
         self.packets += count["packets"].as_u64().unwrap();
