@@ -14,6 +14,7 @@ mod clock;
 mod damage;
 mod loss;
 mod network;
+mod place;
 mod ports;
 #[path = "../common/printed.rs"]
 mod printed;
