@@ -39,6 +39,8 @@ pub struct WhisperStream {
     pub(super) markers: Mutex<Vec<Marker>>,
     /// Between FLUSH_START and FLUSH_STOP, and outside PAUSED and PLAYING.
     pub(super) flushing: AtomicBool,
+    /// From PAUSED→READY on: no FLUSH_STOP ends that.
+    pub(super) stopping: AtomicBool,
     pub(super) clamped: Arc<AtomicU64>,
     pub(super) observed_delay_ms: AtomicU32,
     /// Number of the running utterance, as far as passes have come.
@@ -71,6 +73,7 @@ impl ObjectSubclass for WhisperStream {
             held: Mutex::default(),
             markers: Mutex::default(),
             flushing: AtomicBool::new(true),
+            stopping: AtomicBool::new(true),
             clamped,
             observed_delay_ms: AtomicU32::new(0),
             utterance: AtomicU64::new(0),
@@ -166,13 +169,13 @@ impl ElementImpl for WhisperStream {
                 })?;
             }
             // Before the pads are shut: that takes the stream lock, which a waiting chain call holds.
-            gst::StateChange::PausedToReady => self.release(),
+            gst::StateChange::PausedToReady => self.release_for_good(),
             _ => {}
         }
         let changed = self.parent_change_state(transition);
         match transition {
             gst::StateChange::ReadyToPaused if changed.is_err() => {
-                self.release();
+                self.release_for_good();
                 self.stop();
             }
             gst::StateChange::PausedToReady => self.stop(),

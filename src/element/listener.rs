@@ -26,15 +26,14 @@ impl WhisperStream {
             return;
         }
         match event {
-            Event::Loading(loading) => self.loading(loading),
+            Event::Loading(loading) => self.loading(number, loading),
             Event::Loaded { took, shared } => {
-                self.unpark();
                 gst::info!(
                     CAT,
                     imp = self,
                     "model ready after {took:?}, shared: {shared}"
                 );
-                if std::mem::take(&mut lock(&self.held).loading) {
+                if self.loaded(number) {
                     self.post_progress(gst::ProgressType::Complete, "The model is ready");
                 }
             }
@@ -97,9 +96,13 @@ impl WhisperStream {
         }
     }
 
-    fn loading(&self, Loading { percent, fetched }: Loading) {
+    fn loading(&self, number: u64, Loading { percent, fetched }: Loading) {
         let first = {
             let mut held = lock(&self.held);
+            // Stopped meanwhile, which has told of the load's end.
+            if held.number != number {
+                return;
+            }
             let first = !std::mem::replace(&mut held.loading, true);
             // Every tenth is enough for a bar; a download can take its time over one.
             if !first && fetched.is_none() && percent / 10 == held.percent / 10 {

@@ -61,6 +61,7 @@ impl WhisperStream {
             Pace::Auto | Pace::Exact => engine::Pace::Exact,
         };
         self.open(pace)?;
+        self.stopping.store(false, Ordering::SeqCst);
         self.flushing.store(false, Ordering::SeqCst);
         if lock(&self.settings).is_demo() && !self.demo_told.swap(true, Ordering::Relaxed) {
             gst::element_imp_warning!(
@@ -82,6 +83,12 @@ impl WhisperStream {
         }
     }
 
+    /// PAUSED→READY: nobody waits in the engine from now on.
+    pub(super) fn release_for_good(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.release();
+    }
+
     /// FLUSH_STOP, before it goes on: forgets what was not said. Nothing is pushed until [`resume`](Self::resume).
     pub(super) fn forget(&self) {
         let position = self.session().map_or(0, |session| session.position());
@@ -100,6 +107,11 @@ impl WhisperStream {
             session.flush_end();
         }
         self.flushing.store(false, Ordering::SeqCst);
+        // A stop that came while the flush was ending would be undone by this, and its pads wait for a push that nobody
+        // releases. One that comes after this look releases by itself.
+        if self.stopping.load(Ordering::SeqCst) {
+            self.release();
+        }
         self.answer_all_markers();
     }
 
@@ -233,7 +245,21 @@ impl WhisperStream {
         lock(&self.held).parked = lease;
     }
 
-    /// The session holds the model now.
+    /// Session `number` holds the model now; whether its load was told of. A stop that came between has parked the model
+    /// anew: that is left alone, or the next start would load it again.
+    pub(super) fn loaded(&self, number: u64) -> bool {
+        let mut held = lock(&self.held);
+        if held.number != number {
+            return false;
+        }
+        let parked = held.parked.take();
+        let was_told = std::mem::take(&mut held.loading);
+        drop(held);
+        drop(parked);
+        was_told
+    }
+
+    /// Another model is chosen.
     pub(super) fn unpark(&self) {
         let parked = lock(&self.held).parked.take();
         drop(parked);
@@ -409,3 +435,7 @@ pub fn error_message(error: &EngineError) -> gst::ErrorMessage {
         EngineError::Fault(_) => gst::error_msg!(gst::LibraryError::Failed, ("{error}")),
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
