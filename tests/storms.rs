@@ -185,7 +185,7 @@ fn ten_elements_outlive_a_storm_on_one_load() {
 }
 
 #[test]
-fn ten_elements_that_stop_in_mid_load_share_it_with_the_one_that_stays() {
+fn a_storm_in_mid_load_shares_the_load_of_the_one_that_stays() {
     let _alone = alone();
     let rounds = turns(50).div_ceil(10);
     let watchdog = Watchdog::new();
