@@ -391,3 +391,85 @@ fn a_build_without_the_demo_model_says_so() {
     let message = result.err().unwrap().to_string();
     assert!(message.contains("demo-model"), "{message}");
 }
+
+/// Loads a model from `dir`, and does this to its weights when half of them are read.
+fn load_while(dir: &TempDir, disturb: impl FnOnce(&Path)) -> Result<Whisper, WhisperError> {
+    let weights = dir.path().join("model.safetensors");
+    let before = std::fs::File::options()
+        .append(true)
+        .open(&weights)
+        .unwrap();
+    // Clocks of file systems are coarse: what is written now must not look as old as what was written before.
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(60);
+    before.set_modified(long_ago).unwrap();
+    let mut disturb = Some(disturb);
+    let mut note = |loading: Loading| {
+        if loading.percent >= 50
+            && let Some(disturb) = disturb.take()
+        {
+            disturb(&weights);
+        }
+    };
+    let source = ModelSource::Path(dir.path().to_owned());
+    let loaded = Whisper::load(&source, Backend::default(), &Cancel::default(), &mut note);
+    assert!(disturb.is_none(), "nothing was disturbed");
+    loaded
+}
+
+/// What the network makes of a made-up window.
+fn heard_by(whisper: &Whisper) -> Vec<f32> {
+    let mel: Vec<f32> = (0..80 * 3000).map(|i| (i as f32 * 0.1).sin()).collect();
+    let encoded = whisper.encode(Window::whole(&mel), &Cancel::default());
+    encoded.unwrap().to_vec().unwrap()
+}
+
+#[test]
+fn a_file_that_is_cut_short_while_it_is_read_is_told() {
+    let dir = model(&Shape::MICRO);
+    let loaded = load_while(&dir, |weights| {
+        let file = std::fs::File::options().write(true).open(weights).unwrap();
+        file.set_len(1_000).unwrap();
+    });
+    let error = loaded.err().unwrap();
+    assert!(
+        matches!(&error, WhisperError::ChangedWeights { path } if path.ends_with("model.safetensors")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_that_is_written_over_while_it_is_read_makes_no_model() {
+    let dir = model(&Shape::MICRO);
+    let loaded = load_while(&dir, |weights| {
+        let mut bytes = std::fs::read(weights).unwrap();
+        let values = bytes.len() - 1_000;
+        bytes[values..].fill(0);
+        std::fs::write(weights, bytes).unwrap();
+    });
+    let error = loaded.err().unwrap();
+    assert!(
+        matches!(error, WhisperError::ChangedWeights { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("renaming"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_replaced_or_removed_while_it_is_read_is_read_as_it_was() {
+    let calm = model(&Shape::MICRO);
+    let expected = heard_by(&load(calm.path()).unwrap());
+    let replaced = model(&Shape::MICRO);
+    let loaded = load_while(&replaced, |weights| {
+        let next = weights.with_extension("part");
+        std::fs::write(&next, "another model").unwrap();
+        std::fs::rename(next, weights).unwrap();
+    });
+    assert!(heard_by(&loaded.unwrap()) == expected);
+    let removed = model(&Shape::MICRO);
+    let loaded = load_while(&removed, |weights| std::fs::remove_file(weights).unwrap());
+    let whisper = loaded.unwrap();
+    assert!(heard_by(&whisper) == expected);
+    // A model that runs has no use for its files.
+    removed.close().unwrap();
+    assert!(heard_by(&whisper) == expected);
+}

@@ -100,7 +100,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!(
         "\nload: from the file to a model that has run its first, silent pass (f32). read once: the file's bytes by one thread, from the page cache.\n\
-         peak counts the file's mapped pages, which the system takes back when it needs them; after: what stays."
+         peak: the network and the largest tensor on its way there; after: what stays."
     );
     Ok(())
 }

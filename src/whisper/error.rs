@@ -40,6 +40,22 @@ pub enum WhisperError {
     #[error("the weights in {path:?} are damaged or incomplete: {reason}; download the file again")]
     BadWeights { path: PathBuf, reason: String },
     #[error(
+        "the model file {path:?} was changed while it was read; start again once it is complete, and replace a model by renaming a finished \
+         file into its place"
+    )]
+    ChangedWeights { path: PathBuf },
+    #[error(
+        "there is not enough memory for the model {path:?}: it takes {} MB{}; choose a smaller model or precision int8 or bf16, or give the \
+         process more memory", megabytes(*needed), free.map_or_else(String::new, |free| format!(", {} MB are free", free >> 20))
+    )]
+    NoMemory {
+        path: PathBuf,
+        /// In bytes.
+        needed: usize,
+        /// As far as it is known.
+        free: Option<u64>,
+    },
+    #[error(
         "the weights in {path:?} lack the tensor {name}; download the model again, or give one in the Hugging Face layout"
     )]
     MissingTensor { path: PathBuf, name: String },
@@ -116,6 +132,11 @@ pub enum WhisperError {
     Hub(HubError),
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// Rounded up.
+fn megabytes(bytes: usize) -> usize {
+    bytes.div_ceil(1 << 20)
 }
 
 impl From<HubError> for WhisperError {

@@ -11,6 +11,7 @@ use super::demo;
 use super::encoder::Encoder;
 use super::graph::Graph;
 use super::kernels::Format;
+use super::memory;
 use super::model::{Kernels, Network};
 use super::weights::hub::{self, Fetched, HubId};
 use super::weights::{self, Checkpoint, Container, Shard, Weights};
@@ -146,6 +147,12 @@ pub fn load(
         Runner::Kernels(format) => format,
         Runner::Graph(..) => Format::Single,
     };
+    let needed = parts.checkpoint.memory(format);
+    memory::fits(needed).map_err(|free| WhisperError::NoMemory {
+        path: parts.path.clone(),
+        needed,
+        free,
+    })?;
     let mut weights = Weights::new(&parts.checkpoint, format, cancel, &mut on_weights);
     let network = match target.runner {
         Runner::Kernels(_) => Network::Kernels(Box::new(Kernels {
@@ -157,6 +164,7 @@ pub fn load(
             Network::Graph(Box::new(graph))
         }
     };
+    parts.checkpoint.unchanged()?;
     config.shape.trained_positions = match &network {
         Network::Kernels(kernels) => trained_positions(kernels.decoder.positions())?,
         Network::Graph(graph) => trained_positions(graph.positions())?,
@@ -236,8 +244,8 @@ fn directory(dir: &Path) -> Result<Parts, WhisperError> {
 /// One file. Formats that carry tensors alone may have Hugging Face's small files beside them; the others say all of
 /// themselves, and what lies beside them is some other model's.
 fn single(path: &Path) -> Result<Parts, WhisperError> {
-    let shard = Shard::map(path.to_owned())?;
-    let container = Container::of(shard.bytes(), path)?;
+    let shard = Shard::open(path.to_owned())?;
+    let container = Container::of(&shard)?;
     let beside = match container {
         Container::Safetensors | Container::Gguf => path.parent(),
         Container::Torch | Container::Ggml => None,

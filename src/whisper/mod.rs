@@ -18,6 +18,7 @@ mod kernels;
 pub mod languages;
 mod load;
 pub mod mel;
+mod memory;
 pub mod model;
 mod ops;
 pub mod tokenizer;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::container::Container;
-use super::entry::Entry;
+use super::entry::{Dtype, Entry, elements};
 use super::names::hugging_face;
 use super::shard::Shard;
 use crate::whisper::WhisperError;
+use crate::whisper::kernels::Format;
 
 /// The tensors of every shard. Values are read when they are asked for.
 pub struct Checkpoint {
@@ -46,8 +47,8 @@ impl Checkpoint {
         let mut tensors = HashMap::new();
         let mut heads = None;
         for (i, shard) in shards.iter().enumerate() {
-            let container = Container::of(shard.bytes(), &shard.path)?;
-            let contents = container.contents(shard.bytes());
+            let container = Container::of(shard)?;
+            let contents = container.contents(shard);
             let contents = contents.map_err(|flaw| flaw.of(&shard.path))?;
             heads = heads.or(contents.heads);
             for (name, entry) in contents.tensors {
@@ -81,6 +82,32 @@ impl Checkpoint {
     pub fn bytes(&self) -> usize {
         let entries = self.tensors.values();
         entries.map(|(_, entry)| entry.range.len()).sum()
+    }
+
+    /// Bytes that a network takes which keeps its weights in `format`, and the largest tensor on its way there.
+    pub fn memory(&self, format: Format) -> usize {
+        let tensors = self.tensors.iter();
+        // What Hugging Face writes twice is read once.
+        let tensors = tensors.filter(|(name, _)| name.as_str() != "proj_out.weight");
+        let entries = tensors.map(|(_, (_, entry))| entry);
+        let entries = entries.filter(|entry| !matches!(entry.dtype, Dtype::Other(_)));
+        let (mut all, mut largest) = (0usize, 0);
+        for count in entries.filter_map(|entry| elements(&entry.shape)) {
+            all = all.saturating_add(count);
+            largest = largest.max(count);
+        }
+        let each = size_of::<f32>() / format.per_word();
+        all.saturating_mul(each)
+            .saturating_add(largest.saturating_mul(size_of::<f32>()))
+    }
+
+    /// That no file was written to since it was opened.
+    ///
+    /// # Errors
+    /// The file that was.
+    pub fn unchanged(&self) -> Result<(), WhisperError> {
+        let mut shards = self.shards.iter();
+        shards.try_for_each(|shard| shard.unchanged().map_err(|flaw| flaw.of(&shard.path)))
     }
 
     /// What the tensors' shapes say. Where a file does not tell the heads, they are 64 wide.

@@ -1,11 +1,13 @@
 //! What kind of file weights are in, told by how it begins. A name proves nothing.
 
-use std::path::Path;
-
 use super::entry::Entry;
 use super::flaw::Flaw;
+use super::shard::Shard;
 use super::{ggml, gguf, safetensors, torch};
 use crate::whisper::WhisperError;
+
+/// Bytes that tell what a file is.
+const TOLD_BY: usize = 64;
 
 /// The kinds that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,9 @@ impl Container {
     ///
     /// # Errors
     /// A sentence that lists what is read.
-    pub fn of(bytes: &[u8], path: &Path) -> Result<Container, WhisperError> {
+    pub fn of(file: &Shard) -> Result<Container, WhisperError> {
+        let path = file.path.as_path();
+        let bytes = file.beginning(TOLD_BY).map_err(|flaw| flaw.of(path))?;
         let unknown = |hint| WhisperError::UnknownFormat {
             path: path.to_owned(),
             hint,
@@ -44,7 +48,7 @@ impl Container {
             Ok(Container::Gguf)
         } else if begins(&ggml::MAGIC) {
             Ok(Container::Ggml)
-        } else if is_safetensors(bytes) {
+        } else if is_safetensors(&bytes) {
             Ok(Container::Safetensors)
         } else if begins(b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") {
             let reason = "it is in the format that PyTorch wrote before 1.6; load it with a newer one, and save it again";
@@ -63,19 +67,19 @@ impl Container {
     }
 
     /// Reads the index of such a file; the values stay where they are.
-    pub fn contents(self, bytes: &[u8]) -> Result<Contents, Flaw> {
+    pub fn contents(self, file: &Shard) -> Result<Contents, Flaw> {
         let only = |tensors| Contents {
             tensors,
             heads: None,
         };
         match self {
-            Container::Safetensors => safetensors::read(bytes).map(only),
-            Container::Gguf => gguf::read(bytes).map(only),
-            Container::Ggml => ggml::read(bytes).map(|model| Contents {
+            Container::Safetensors => safetensors::read(file).map(only),
+            Container::Gguf => gguf::read(file).map(only),
+            Container::Ggml => ggml::read(file).map(|model| Contents {
                 tensors: model.tensors,
                 heads: Some((model.audio_heads, model.text_heads)),
             }),
-            Container::Torch => torch::read(bytes).map(|saved| {
+            Container::Torch => torch::read(file).map(|saved| {
                 let dim = |name: &str| saved.dims.get(name).copied();
                 Contents {
                     heads: dim("n_audio_head").zip(dim("n_text_head")),

@@ -7,11 +7,12 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::flaw::Flaw;
+use super::shard::{Shard, room};
 
-/// Values converted at a time.
-const CHUNK: usize = 4096;
-/// Quantised values converted at a time: a multiple of every block.
-const QUANTISED_CHUNK: usize = 1 << 16;
+/// Values read and converted at a time: a multiple of every block.
+const CHUNK: usize = 1 << 16;
+/// 16-bit floats converted at a time.
+const HALVES: usize = 4096;
 
 /// How a tensor's values are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,81 +110,107 @@ impl Entry {
     /// Its values, row by row. Call this only for a shape that is wanted: it is what gets allocated.
     ///
     /// # Errors
-    /// A range or a type that the file does not bear out.
-    pub fn values(&self, file: &[u8]) -> Result<Vec<f32>, Flaw> {
-        let bytes = file.get(self.range.clone()).ok_or("it ends early")?;
-        if self.strides.is_none() && self.dtype.bytes(&self.shape)? != bytes.len() {
+    /// A range or a type that the file does not bear out, a file that is not what it was, or no memory for the values.
+    pub fn values(&self, file: &Shard) -> Result<Vec<f32>, Flaw> {
+        let length = self.range.len();
+        if self.range.end > file.len() {
+            return Err("it ends early".into());
+        }
+        if self.strides.is_none() && self.dtype.bytes(&self.shape)? != length {
             return Err("a tensor's bytes do not fill its shape".into());
         }
-        let stored = match &self.dtype {
-            Dtype::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
-            Dtype::F32 => each(bytes, f32::from_le_bytes),
-            Dtype::F16 => from_half(bytes, f16::from_le_bytes),
-            Dtype::Bf16 => from_half(bytes, bf16::from_le_bytes),
-            Dtype::Quantised(blocks) => dequantised(bytes, *blocks)?,
-            Dtype::Other(name) => return Err(format!("{name} values are not read").into()),
-        };
+        let block = self.dtype.block();
+        let (values, size) = block.ok_or_else(|| format!("{} values are not read", self.dtype))?;
+        let mut stored = room(length / size * values)?;
+        let step = CHUNK / values * size;
+        let mut bytes = Aligned::of(step.min(length));
+        for start in self.range.clone().step_by(step) {
+            let bytes = bytes.first(step.min(self.range.end - start))?;
+            file.fill(start, bytes)?;
+            self.convert(bytes, &mut stored)?;
+        }
         match &self.strides {
             None => Ok(stored),
             Some(strides) => gathered(&stored, &self.shape, strides),
         }
     }
+
+    /// Appends the values of whole blocks.
+    fn convert(&self, bytes: &[u8], to: &mut Vec<f32>) -> Result<(), Flaw> {
+        match &self.dtype {
+            Dtype::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32, to),
+            Dtype::F32 => each(bytes, f32::from_le_bytes, to),
+            Dtype::F16 => from_half(bytes, f16::from_le_bytes, to),
+            Dtype::Bf16 => from_half(bytes, bf16::from_le_bytes, to),
+            Dtype::Quantised(blocks) => dequantised(bytes, *blocks, to)?,
+            Dtype::Other(name) => return Err(format!("{name} values are not read").into()),
+        }
+        Ok(())
+    }
 }
 
-fn each<const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+/// Bytes that begin where candle's blocks may.
+struct Aligned {
+    room: Vec<u8>,
+    start: usize,
+}
+
+impl Aligned {
+    const ALIGNMENT: usize = 16;
+
+    fn of(length: usize) -> Aligned {
+        let room = vec![0u8; length + Self::ALIGNMENT];
+        let start = room.as_ptr().align_offset(Self::ALIGNMENT);
+        Aligned { room, start }
+    }
+
+    fn first(&mut self, count: usize) -> Result<&mut [u8], Flaw> {
+        let aligned = self.room.get_mut(self.start..);
+        let first = aligned.and_then(|aligned| aligned.get_mut(..count));
+        first.ok_or_else(|| "its blocks cannot be aligned".into())
+    }
+}
+
+fn each<const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> f32, to: &mut Vec<f32>) {
     let (values, _) = bytes.as_chunks::<N>();
-    values.iter().map(|&value| from(value)).collect()
+    to.extend(values.iter().map(|&value| from(value)));
 }
 
-/// Converts 16-bit floats, a chunk at a time (the conversion is vectorised over slices).
-fn from_half<T: Copy + Default>(data: &[u8], from: impl Fn([u8; 2]) -> T) -> Vec<f32>
+/// Converts 16-bit floats, some at a time (the conversion is vectorised over slices).
+fn from_half<T: Copy + Default>(bytes: &[u8], from: impl Fn([u8; 2]) -> T, to: &mut Vec<f32>)
 where
     [T]: HalfFloatSliceExt,
 {
-    let (pairs, _) = data.as_chunks::<2>();
-    let mut values = vec![0f32; pairs.len()];
-    let mut halves = [T::default(); CHUNK];
-    for (pairs, values) in pairs.chunks(CHUNK).zip(values.chunks_mut(CHUNK)) {
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let mut halves = [T::default(); HALVES];
+    let mut values = [0f32; HALVES];
+    for pairs in pairs.chunks(HALVES) {
         for (half, &pair) in halves.iter_mut().zip(pairs) {
             *half = from(pair);
         }
-        if let Some(halves) = halves.get(..pairs.len()) {
-            halves.convert_to_f32_slice(values);
-        }
+        halves.convert_to_f32_slice(&mut values);
+        to.extend(values.iter().take(pairs.len()));
     }
-    values
 }
 
-/// candle's blocks to floats, a chunk at a time. candle wants them aligned, which a file does not promise.
-fn dequantised(bytes: &[u8], blocks: GgmlDType) -> Result<Vec<f32>, Flaw> {
-    const ALIGNMENT: usize = 16;
-    let (values, size) = (blocks.block_size(), blocks.type_size());
-    let chunk = QUANTISED_CHUNK / values * size;
-    let mut result = Vec::with_capacity(bytes.len() / size * values);
-    let mut room = vec![0u8; chunk + ALIGNMENT];
-    let start = room.as_ptr().align_offset(ALIGNMENT);
-    let room = room.get_mut(start..).unwrap_or_default();
-    for bytes in bytes.chunks(chunk) {
-        let Some(aligned) = room.get_mut(..bytes.len()) else {
-            return Err("its blocks cannot be aligned".into());
-        };
-        aligned.copy_from_slice(bytes);
-        let part = blocks.from_data(std::borrow::Cow::Borrowed(aligned));
-        let part = part.dequantize(bytes.len() / size * values);
-        let part = part.map_err(|e| Flaw::Damaged(e.to_string()))?;
-        let candle_core::CpuStorage::F32(part) = part else {
-            return Err("its blocks are no numbers".into());
-        };
-        result.extend(part);
-    }
-    Ok(result)
+/// candle's blocks to floats.
+fn dequantised(bytes: &[u8], blocks: GgmlDType, to: &mut Vec<f32>) -> Result<(), Flaw> {
+    let values = bytes.len() / blocks.type_size() * blocks.block_size();
+    let part = blocks.from_data(std::borrow::Cow::Borrowed(bytes));
+    let part = part.dequantize(values);
+    let part = part.map_err(|e| Flaw::Damaged(e.to_string()))?;
+    let candle_core::CpuStorage::F32(part) = part else {
+        return Err("its blocks are no numbers".into());
+    };
+    to.extend(part);
+    Ok(())
 }
 
 /// Values that lie in another order, row by row.
 fn gathered(stored: &[f32], shape: &[usize], strides: &[usize]) -> Result<Vec<f32>, Flaw> {
     let count = elements(shape).filter(|&count| count <= stored.len());
     let count = count.ok_or("a tensor uses stored values more than once")?;
-    let mut values = Vec::with_capacity(count);
+    let mut values = room(count)?;
     let mut place = vec![0usize; shape.len()];
     for _ in 0..count {
         let at: usize = place.iter().zip(strides).map(|(i, s)| i * s).sum();
@@ -216,8 +243,13 @@ mod tests {
         }
     }
 
-    fn floats(values: &[f32]) -> Vec<u8> {
-        values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    fn file(bytes: &[u8]) -> Shard {
+        Shard::in_memory("".into(), bytes.to_vec())
+    }
+
+    fn floats(values: &[f32]) -> Shard {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        file(&bytes)
     }
 
     #[test]
@@ -244,11 +276,11 @@ mod tests {
         let mut block = f16::from_f32(0.5).to_le_bytes().to_vec();
         block.extend((0..32).map(|i| (i - 16) as i8 as u8));
         for offset in 0..4 {
-            let mut file = vec![0u8; offset];
-            file.extend(&block);
-            let range = offset..file.len();
+            let mut bytes = vec![0u8; offset];
+            bytes.extend(&block);
+            let range = offset..bytes.len();
             let quantised = entry(Dtype::Quantised(GgmlDType::Q8_0), &[1, 32], range);
-            let values = quantised.values(&file).unwrap();
+            let values = quantised.values(&file(&bytes)).unwrap();
             let expected: Vec<f32> = (0..32).map(|i| (i - 16) as f32 * 0.5).collect();
             assert_eq!(values, expected);
         }
@@ -278,7 +310,7 @@ mod tests {
             let stored = QTensor::quantize(&tensor, blocks).unwrap();
             let stored = stored.data().unwrap();
             let quantised = entry(Dtype::Quantised(blocks), &[3, 512], 0..stored.len());
-            let values = quantised.values(&stored).unwrap();
+            let values = quantised.values(&file(&stored)).unwrap();
             assert_eq!(values.len(), wave.len());
             let far = |(a, b): (&f32, &f32)| (a - b).abs();
             let worst = values.iter().zip(&wave).map(far).fold(0.0, f32::max);

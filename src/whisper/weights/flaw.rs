@@ -13,6 +13,12 @@ pub enum Flaw {
     Unread(String),
     /// It asks for what no weights need.
     Forbidden(String),
+    /// Somebody wrote to it while it was read.
+    Changed,
+    /// Its disk says so.
+    Unreadable(String),
+    /// So many bytes of memory are not to be had.
+    NoRoom(usize),
 }
 
 impl Flaw {
@@ -22,6 +28,25 @@ impl Flaw {
             Flaw::Damaged(reason) => WhisperError::BadWeights { path, reason },
             Flaw::Unread(reason) => WhisperError::UnreadWeights { path, reason },
             Flaw::Forbidden(what) => WhisperError::ForbiddenWeights { path, what },
+            Flaw::Changed => WhisperError::ChangedWeights { path },
+            Flaw::Unreadable(reason) => WhisperError::Unreadable { path, reason },
+            Flaw::NoRoom(needed) => WhisperError::NoMemory {
+                path,
+                needed,
+                free: None,
+            },
+        }
+    }
+
+    /// Without the file, for a reader between that knows errors of its own.
+    pub fn reason(&self) -> String {
+        match self {
+            Flaw::Damaged(reason) | Flaw::Unread(reason) | Flaw::Unreadable(reason) => {
+                reason.clone()
+            }
+            Flaw::Forbidden(what) => format!("it names {what}"),
+            Flaw::Changed => "it was changed while it was read".to_owned(),
+            Flaw::NoRoom(bytes) => format!("{bytes} bytes of memory are not to be had"),
         }
     }
 }

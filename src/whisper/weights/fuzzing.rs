@@ -48,7 +48,8 @@ pub fn pickle(bytes: &[u8]) -> String {
         tensors: saved.tensors,
         heads: None,
     });
-    values(contents, bytes)
+    let shard = Shard::in_memory(PathBuf::new(), bytes.to_vec());
+    values(contents, &shard)
 }
 
 pub fn ggml(bytes: &[u8]) -> String {
@@ -101,11 +102,12 @@ fn model(container: Container, bytes: &[u8]) -> String {
     let derived = Checkpoint::open(vec![shard])
         .and_then(|checkpoint| ModelConfig::derived(&checkpoint.dims()?, &checkpoint.path()));
     let derived = told(derived.map(|config| format!("{:?}", config.alignment_source)));
-    let values = values(container.contents(bytes), bytes);
+    let shard = Shard::in_memory(PathBuf::new(), bytes.to_vec());
+    let values = values(container.contents(&shard), &shard);
     format!("{derived} | {values}")
 }
 
-fn values(contents: Result<Contents, Flaw>, bytes: &[u8]) -> String {
+fn values(contents: Result<Contents, Flaw>, file: &Shard) -> String {
     let contents = match contents {
         Ok(contents) => contents,
         Err(flaw) => return flaw.of(Path::new("")).to_string(),
@@ -113,7 +115,7 @@ fn values(contents: Result<Contents, Flaw>, bytes: &[u8]) -> String {
     let small = |shape: &[usize]| elements(shape).is_some_and(|count| count <= MOST);
     let wanted = contents.tensors.iter();
     let wanted = wanted.filter(|(_, entry)| small(&entry.shape)).take(64);
-    let read = wanted.map(|(_, entry)| entry.values(bytes).map_err(|flaw| flaw.of(Path::new(""))));
+    let read = wanted.map(|(_, entry)| entry.values(file).map_err(|flaw| flaw.of(Path::new(""))));
     let all: Result<Vec<_>, WhisperError> = read.collect();
     told(all.map(|tensors| format!("{} tensors", tensors.len().min(9))))
 }

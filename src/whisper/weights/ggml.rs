@@ -1,8 +1,9 @@
 //! whisper.cpp's files: a header of numbers, its mel filters and vocabulary (neither is used), then the tensors.
 
-use super::cursor::Cursor;
+use super::cursor::{Numbers, Scan};
 use super::entry::{Dtype, Entry};
 use super::flaw::Flaw;
+use super::shard::Shard;
 
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = 0x6767_6d6c_u32.to_le_bytes();
@@ -20,12 +21,12 @@ pub struct Model {
     pub tensors: Vec<(String, Entry)>,
 }
 
-/// Reads a whole file.
+/// Reads the index of a file, which lies between its tensors.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(bytes: &[u8]) -> Result<Model, Flaw> {
-    let mut input = Cursor::new(bytes);
+pub fn read(file: &Shard) -> Result<Model, Flaw> {
+    let mut input = Scan::new(file);
     if input.take(MAGIC.len())? != MAGIC {
         return Err("it does not begin as a ggml file".into());
     }
@@ -39,10 +40,10 @@ pub fn read(bytes: &[u8]) -> Result<Model, Flaw> {
     let filters = mels
         .checked_mul(bins)
         .and_then(|count| count.checked_mul(4));
-    input.take(filters.ok_or("its mel filters are endless")?)?;
+    input.skip(filters.ok_or("its mel filters are endless")?)?;
     for _ in 0..input.count("the size of its vocabulary")? {
         let length = input.u32()? as usize;
-        input.take(length)?;
+        input.skip(length)?;
     }
 
     let mut tensors = Vec::new();
@@ -63,7 +64,7 @@ pub fn read(bytes: &[u8]) -> Result<Model, Flaw> {
     })
 }
 
-fn tensor(input: &mut Cursor) -> Result<(String, Entry), Flaw> {
+fn tensor(input: &mut Scan) -> Result<(String, Entry), Flaw> {
     let axes = input.count("the number of a tensor's axes")?;
     let length = input.count("the length of a tensor's name")?;
     let number = input.u32()?;
@@ -81,7 +82,7 @@ fn tensor(input: &mut Cursor) -> Result<(String, Entry), Flaw> {
     let dtype = dtype.ok_or_else(|| format!("{name} has the unknown type {number}"))?;
     let size = dtype.bytes(&shape)?;
     let start = input.at();
-    input.take(size)?;
+    input.skip(size)?;
     // The convolutions' biases are columns, so that ggml can add them.
     if let [_, 1] = shape.as_slice()
         && name.ends_with(".bias")

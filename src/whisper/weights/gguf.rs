@@ -1,9 +1,10 @@
 //! GGUF, as candle's tools write a quantised Whisper: Hugging Face's tensors, in ggml's types. Its own facts are passed over:
 //! those of a Whisper say nothing that the shapes do not.
 
-use super::cursor::Cursor;
+use super::cursor::{Numbers, Scan};
 use super::entry::{Dtype, Entry};
 use super::flaw::Flaw;
+use super::shard::Shard;
 
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = *b"GGUF";
@@ -20,8 +21,8 @@ const U32: u32 = 4;
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(bytes: &[u8]) -> Result<Vec<(String, Entry)>, Flaw> {
-    let mut input = Cursor::new(bytes);
+pub fn read(file: &Shard) -> Result<Vec<(String, Entry)>, Flaw> {
+    let mut input = Scan::new(file);
     if input.take(MAGIC.len())? != MAGIC {
         return Err("it does not begin as a GGUF file".into());
     }
@@ -72,7 +73,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<(String, Entry)>, Flaw> {
             .ok()
             .and_then(|offset| start.checked_add(offset));
         let range = first.and_then(|first| Some(first..first.checked_add(size)?));
-        let range = range.filter(|range| range.end <= bytes.len());
+        let range = range.filter(|range| range.end <= file.len());
         let range = range.ok_or_else(|| format!("it ends before the end of {name}"))?;
         let entry = Entry {
             dtype,
@@ -94,8 +95,8 @@ struct Info {
     offset: u64,
 }
 
-fn info(input: &mut Cursor) -> Result<Info, Flaw> {
-    let name = String::from_utf8_lossy(text(input)?).into_owned();
+fn info(input: &mut Scan) -> Result<Info, Flaw> {
+    let name = String::from_utf8_lossy(&text(input)?).into_owned();
     let axes = input.u32()?;
     if axes > 4 {
         return Err(format!("{name} has {axes} axes").into());
@@ -119,16 +120,16 @@ fn info(input: &mut Cursor) -> Result<Info, Flaw> {
     })
 }
 
-fn text<'a>(input: &mut Cursor<'a>) -> Result<&'a [u8], Flaw> {
+fn text(input: &mut Scan) -> Result<Vec<u8>, Flaw> {
     let length = usize::try_from(input.u64()?).unwrap_or(usize::MAX);
     if length > LONGEST_NAME {
         return Err(format!("a name in it is {length} bytes long").into());
     }
-    input.take(length)
+    input.take(length).map(<[u8]>::to_vec)
 }
 
 /// Passes over a fact of this kind.
-fn skip(input: &mut Cursor, kind: u32, depth: usize) -> Result<(), Flaw> {
+fn skip(input: &mut Scan, kind: u32, depth: usize) -> Result<(), Flaw> {
     let size = match kind {
         0 | 1 | 7 => 1,
         2 | 3 => 2,
@@ -144,5 +145,5 @@ fn skip(input: &mut Cursor, kind: u32, depth: usize) -> Result<(), Flaw> {
         }
         _ => return Err(format!("a fact in it has the unknown type {kind}").into()),
     };
-    input.take(size).map(drop)
+    input.skip(size)
 }

@@ -14,14 +14,14 @@ pub const NAMES: [(&str, &str); 2] = [
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 ];
 
-/// Maps the weights of the model in `dir`.
+/// Opens the weights of the model in `dir`.
 ///
 /// # Errors
 /// Weights that are not there, or an index that leads astray.
 pub fn directory(dir: &Path) -> Result<Vec<Shard>, WhisperError> {
     for (single, index) in NAMES {
         if dir.join(single).exists() {
-            return Ok(vec![Shard::map(dir.join(single))?]);
+            return Ok(vec![Shard::open(dir.join(single))?]);
         }
         if dir.join(index).exists() {
             return sharded(dir, dir.join(index));
@@ -47,7 +47,7 @@ fn sharded(dir: &Path, index: PathBuf) -> Result<Vec<Shard>, WhisperError> {
             let dir = dir.to_owned();
             return Err(WhisperError::MissingFile { dir, file: name });
         }
-        Shard::map(path)
+        Shard::open(path)
     });
     shards.collect()
 }

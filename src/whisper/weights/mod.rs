@@ -81,7 +81,7 @@ impl<'a> Weights<'a> {
                 found: found.clone(),
             });
         }
-        let values = entry.values(shard.bytes());
+        let values = entry.values(shard);
         let values = values.map_err(|flaw| flaw.of(&shard.path))?;
         if !values.iter().all(|x| x.is_finite()) {
             let reason = format!("{name} holds values that are no numbers");

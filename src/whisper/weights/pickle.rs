@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Numbers};
 use super::entry::Dtype;
 use super::flaw::Flaw;
 
@@ -14,6 +14,14 @@ use super::flaw::Flaw;
 const LONGEST: usize = 64 << 20;
 /// Most values, stack places and memo places.
 const MOST: usize = 1 << 21;
+
+/// Refuses a pickle of this length before it is read.
+pub fn bearable(length: usize) -> Result<(), Flaw> {
+    if length <= LONGEST {
+        return Ok(());
+    }
+    Err(format!("its index is {length} bytes long, {LONGEST} at most are read").into())
+}
 
 /// A value by its place in the arena.
 pub type Id = u32;
@@ -100,12 +108,7 @@ impl<'a> Pickle<'a> {
     /// # Errors
     /// [`Flaw::Forbidden`] for a name that is not on the list; [`Flaw::Damaged`] for all that is no pickle of plain data.
     pub fn read(bytes: &'a [u8]) -> Result<Pickle<'a>, Flaw> {
-        if bytes.len() > LONGEST {
-            let length = bytes.len();
-            return Err(
-                format!("its index is {length} bytes long, {LONGEST} at most are read").into(),
-            );
-        }
+        bearable(bytes.len())?;
         let mut machine = Machine {
             input: Cursor::new(bytes),
             arena: Vec::new(),

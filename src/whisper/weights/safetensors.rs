@@ -1,26 +1,46 @@
 //! The layout of Hugging Face weight files: a JSON header, then the values.
 
-use ::safetensors::{Dtype as Stored, SafeTensors};
+use ::safetensors::Dtype as Stored;
+use ::safetensors::tensor::Metadata;
 
+use super::cursor::{Numbers, Scan};
 use super::entry::{Dtype, Entry};
 use super::flaw::Flaw;
+use super::shard::Shard;
 
-/// Bytes before the header, which say its length.
-const LENGTH: usize = 8;
+/// Longest header; that of `large-v3` has 150 kB.
+const LONGEST: usize = 100 << 20;
 
 /// Every tensor of a file, by the name it has there.
 ///
 /// # Errors
 /// A header that is none, or ranges that do not fill the file.
-pub fn read(bytes: &[u8]) -> Result<Vec<(String, Entry)>, Flaw> {
-    let damaged = |e: ::safetensors::SafeTensorError| Flaw::Damaged(e.to_string());
-    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let start = header.checked_add(LENGTH).ok_or("its header is endless")?;
-    let entries = metadata.tensors().into_iter().map(|(name, info)| {
-        let (first, end) = info.data_offsets;
-        let range = start.checked_add(first).zip(start.checked_add(end));
-        let range = range.filter(|&(first, end)| first <= end && end <= bytes.len());
-        let (first, end) = range.ok_or_else(|| format!("{name} reaches behind its end"))?;
+pub fn read(file: &Shard) -> Result<Vec<(String, Entry)>, Flaw> {
+    let mut input = Scan::new(file);
+    let length = usize::try_from(input.u64()?).unwrap_or(usize::MAX);
+    if length > LONGEST {
+        return Err(
+            format!("its header is {length} bytes long, {LONGEST} at most are read").into(),
+        );
+    }
+    let header = input.take(length)?;
+    let metadata = serde_json::from_slice::<Metadata>(header);
+    let metadata = metadata.map_err(|error| format!("its header is no index: {error}"))?;
+    let start = input.at();
+    let mut end = start;
+    let mut tensors = Vec::new();
+    for name in metadata.offset_keys() {
+        let info = metadata
+            .info(&name)
+            .ok_or("a tensor of its header is not there")?;
+        let (first, last) = info.data_offsets;
+        let (first, last) = (start.checked_add(first), start.checked_add(last));
+        let range = first.zip(last).filter(|&(first, _)| first == end);
+        let range = range.filter(|&(first, last)| first <= last && last <= file.len());
+        let (first, last) = range.ok_or_else(|| {
+            format!("{name} does not lie between the tensor before it and the file's end")
+        })?;
+        end = last;
         let entry = Entry {
             dtype: match info.dtype {
                 Stored::F64 => Dtype::F64,
@@ -30,10 +50,19 @@ pub fn read(bytes: &[u8]) -> Result<Vec<(String, Entry)>, Flaw> {
                 other => Dtype::Other(format!("{other:?}")),
             },
             shape: info.shape.clone(),
-            range: first..end,
+            range: first..last,
             strides: None,
         };
-        Ok((name, entry))
-    });
-    entries.collect()
+        if !matches!(entry.dtype, Dtype::Other(_))
+            && entry.dtype.bytes(&entry.shape)? != entry.range.len()
+        {
+            return Err(format!("the bytes of {name} do not fill its shape").into());
+        }
+        tensors.push((name, entry));
+    }
+    if end != file.len() {
+        let length = file.len();
+        return Err(format!("its tensors end at {end}, the file at {length}").into());
+    }
+    Ok(tensors)
 }

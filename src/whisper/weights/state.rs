@@ -30,9 +30,9 @@ pub fn read_state_dict(path: &Path) -> Result<BTreeMap<String, StateTensor>, Whi
             reason: "it does not exist".to_owned(),
         });
     }
-    let shard = Shard::map(path.to_owned())?;
-    let container = Container::of(shard.bytes(), path)?;
-    let contents = container.contents(shard.bytes());
+    let shard = Shard::open(path.to_owned())?;
+    let container = Container::of(&shard)?;
+    let contents = container.contents(&shard);
     let contents = contents.map_err(|flaw| flaw.of(path))?;
     let bad = |reason: String| WhisperError::BadWeights {
         path: path.to_owned(),
@@ -43,7 +43,7 @@ pub fn read_state_dict(path: &Path) -> Result<BTreeMap<String, StateTensor>, Whi
     for (name, entry) in contents.tensors {
         let after = elements(&entry.shape).and_then(|count| left.checked_sub(count));
         left = after.ok_or_else(|| bad(format!("it holds more than {MOST} values")))?;
-        let values = entry.values(shard.bytes());
+        let values = entry.values(&shard);
         let values = values.map_err(|flaw| flaw.of(path))?;
         if !values.iter().all(|value| value.is_finite()) {
             return Err(bad(format!("{name} holds values that are no numbers")));
@@ -51,5 +51,6 @@ pub fn read_state_dict(path: &Path) -> Result<BTreeMap<String, StateTensor>, Whi
         let shape = entry.shape;
         state.insert(name, StateTensor { shape, values });
     }
+    shard.unchanged().map_err(|flaw| flaw.of(path))?;
     Ok(state)
 }

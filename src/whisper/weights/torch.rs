@@ -2,15 +2,18 @@
 //! for each storage. OpenAI's `.pt`, `pytorch_model.bin` and other checkpoints.
 
 use std::collections::HashMap;
-use std::io::Cursor;
+use std::io::BufReader;
 use std::ops::Range;
 
 use super::entry::{Entry, elements};
 use super::flaw::Flaw;
-use super::pickle::{Pickle, Tensor, Value};
+use super::pickle::{self, Pickle, Tensor, Value};
+use super::shard::Shard;
 
 /// Most files of an archive; `large-v3` has 1,265.
 const MOST_FILES: usize = 1 << 16;
+/// What the file `byteorder` says on a big-endian machine.
+const BIG: &[u8] = b"big";
 /// Where checkpoints keep the weights among other things.
 const INNER: [&str; 4] = ["model_state_dict", "state_dict", "model", "module"];
 
@@ -27,8 +30,8 @@ pub struct Saved {
 ///
 /// # Errors
 /// What is wrong with it; [`Flaw::Forbidden`] where it names what could run a program.
-pub fn read(bytes: &[u8]) -> Result<Saved, Flaw> {
-    let files = files(bytes)?;
+pub fn read(file: &Shard) -> Result<Saved, Flaw> {
+    let files = files(file)?;
     let index = files
         .keys()
         .filter(|name| name.as_str() == "data.pkl" || name.ends_with("/data.pkl"));
@@ -40,16 +43,18 @@ pub fn read(bytes: &[u8]) -> Result<Saved, Flaw> {
     };
     let folder = index.strip_suffix("data.pkl").unwrap_or_default();
     if let Some(order) = files.get(&format!("{folder}byteorder"))
-        && bytes.get(order.clone()) == Some(b"big")
+        && order.len() == BIG.len()
+        && file.read(order.clone())? == BIG
     {
         return Err(Flaw::Unread(
             "it was saved on a big-endian machine; load and save it on a little-endian one"
                 .to_owned(),
         ));
     }
-    let pickled = files.get(index).and_then(|range| bytes.get(range.clone()));
-    let pickled = pickled.ok_or("its data.pkl is not there")?;
-    saved(pickled, |key| {
+    let pickled = files.get(index).ok_or("its data.pkl is not there")?;
+    pickle::bearable(pickled.len())?;
+    let pickled = file.read(pickled.clone())?;
+    saved(&pickled, |key| {
         files.get(&format!("{folder}data/{key}")).cloned()
     })
 }
@@ -92,10 +97,10 @@ pub fn saved(
 }
 
 /// Where each file of the archive lies. torch compresses none, so nothing is unpacked.
-fn files(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, Flaw> {
+fn files(file: &Shard) -> Result<HashMap<String, Range<usize>>, Flaw> {
     let broken =
         |e: zip::result::ZipError| Flaw::Damaged(format!("its archive cannot be read ({e})"));
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
+    let mut archive = zip::ZipArchive::new(BufReader::new(file.reader())).map_err(broken)?;
     let count = archive.len();
     if count > MOST_FILES {
         return Err(
@@ -104,21 +109,21 @@ fn files(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, Flaw> {
     }
     let mut files = HashMap::with_capacity(count);
     for number in 0..count {
-        let file = archive.by_index_raw(number).map_err(broken)?;
-        let name = file.name().map_err(broken)?.into_owned();
-        if file.compression() != zip::CompressionMethod::Stored || file.encrypted() {
+        let entry = archive.by_index_raw(number).map_err(broken)?;
+        let name = entry.name().map_err(broken)?.into_owned();
+        if entry.compression() != zip::CompressionMethod::Stored || entry.encrypted() {
             return Err(Flaw::Unread(format!(
                 "{name} is compressed within it, which torch.save never does; save the model again"
             )));
         }
-        let start = file
+        let start = entry
             .data_start()
             .and_then(|start| usize::try_from(start).ok());
-        let size = usize::try_from(file.size()).ok();
+        let size = usize::try_from(entry.size()).ok();
         let range = start
             .zip(size)
             .and_then(|(start, size)| Some(start..start.checked_add(size)?));
-        let Some(range) = range.filter(|range| range.end <= bytes.len()) else {
+        let Some(range) = range.filter(|range| range.end <= file.len()) else {
             return Err(format!("{name} reaches behind its end").into());
         };
         files.insert(name, range);
