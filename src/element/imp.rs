@@ -47,6 +47,8 @@ pub struct WhisperStream {
     pub(super) utterance: AtomicU64,
     /// The warning that the demo model runs was given.
     pub(super) demo_told: AtomicBool,
+    /// The warning about the processor's instructions was given.
+    pub(super) processor_told: AtomicBool,
 }
 
 /// Locks, whatever became of a thread that held the lock.
@@ -78,6 +80,7 @@ impl ObjectSubclass for WhisperStream {
             observed_delay_ms: AtomicU32::new(0),
             utterance: AtomicU64::new(0),
             demo_told: AtomicBool::new(false),
+            processor_told: AtomicBool::new(false),
         }
     }
 }

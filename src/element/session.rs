@@ -17,7 +17,7 @@ use super::{Compat, Pace};
 use crate::engine::models::{self, Lease, Model};
 use crate::engine::{self, Drain, EngineError, Listener, ModelKey, Session, Stats};
 use crate::policy::LanguageChoice;
-use crate::whisper::WhisperError;
+use crate::whisper::{WhisperError, processor_complaint};
 
 /// What is held of the engine.
 #[derive(Default)]
@@ -71,6 +71,11 @@ impl WhisperStream {
                      French and English. For real use set the property model to the directory of a Hugging Face \
                      Whisper model (openai/whisper-small, say)")
             );
+        }
+        if let Some(complaint) = processor_complaint()
+            && !self.processor_told.swap(true, Ordering::Relaxed)
+        {
+            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{complaint}"));
         }
         Ok(())
     }

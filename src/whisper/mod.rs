@@ -34,6 +34,7 @@ pub use demo::DEMO_MODEL_NAME;
 pub(crate) use demo::demo_files;
 pub use encoding::{Encoded, Encoding, Window};
 pub use error::WhisperError;
+pub use kernels::complaint as processor_complaint;
 pub use languages::Language;
 pub use load::Loading;
 pub use mel::{LogMel, MelFilters};

@@ -8,6 +8,7 @@
 mod amx;
 mod attend;
 mod cache;
+mod choice;
 mod format;
 mod linear;
 mod math;
@@ -23,6 +24,7 @@ mod view;
 
 pub use attend::{BASE_2, Query, attend};
 pub use cache::KeyValues;
+pub use choice::complaint;
 pub use format::Format;
 pub use linear::{Finish, Packed};
 pub use pool::on_pool;

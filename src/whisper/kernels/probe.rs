@@ -5,13 +5,11 @@ use std::hint::black_box;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::choice;
 use super::format::Format;
 use super::simd::{Kernel, Simd, Tier, dispatch_words};
 use super::tile::{self, Bytes, Halves, Single};
 use super::view::View;
-
-/// Environment variable that names a tier to use instead of the fastest: for tests, and for when this goes wrong.
-const OVERRIDE: &str = "WHISPERSTREAM_CPU";
 
 /// A poorer tier is taken only if it is quicker by more than what two measurements differ by.
 const MARGIN: f64 = 0.8;
@@ -29,8 +27,7 @@ pub fn fastest(format: Format) -> Tier {
 }
 
 fn choose(format: Format) -> Tier {
-    let asked = std::env::var(OVERRIDE).ok();
-    if let Some(tier) = asked.and_then(|name| named(&name)) {
+    if let Some(tier) = choice::forced() {
         return tier;
     }
     let mut best = (Tier::Portable, Duration::MAX);
@@ -41,21 +38,6 @@ fn choose(format: Format) -> Tier {
         }
     }
     best.0
-}
-
-/// The tier of that name, if this processor has it.
-fn named(name: &str) -> Option<Tier> {
-    let tier = match name.to_ascii_lowercase().as_str() {
-        "amx" => Tier::Amx,
-        "avx512-bf16" => Tier::Avx512Bf16,
-        "avx512-vnni" => Tier::Avx512Vnni,
-        "avx512" => Tier::Avx512,
-        "avx-vnni" => Tier::AvxVnni,
-        "avx2" => Tier::Avx2,
-        "portable" => Tier::Portable,
-        _ => return None,
-    };
-    tier.available().then_some(tier)
 }
 
 /// A product of about 400,000 words, the best of a few runs.

@@ -12,6 +12,7 @@ mod x86;
 
 use std::sync::OnceLock;
 
+use super::choice;
 use portable::Portable;
 
 /// Some lanes of f32. All methods are thin, and inlined into the kernel that was compiled for the tier.
@@ -92,10 +93,13 @@ impl Tier {
         Tier::Portable,
     ];
 
-    /// The best this processor has.
+    /// The best this processor has, or that the operator lets us use.
     pub fn best() -> Tier {
         static BEST: OnceLock<Tier> = OnceLock::new();
         *BEST.get_or_init(|| {
+            if let Some(tier) = choice::forced() {
+                return tier;
+            }
             let mut found = Tier::ALL.into_iter().filter(|tier| tier.available());
             found.next().unwrap_or(Tier::Portable)
         })
