@@ -4,8 +4,8 @@ use super::stream::{Figures, Word};
 
 /// How much more memory the last round may hold than the one after which all is warm.
 const GROWTH: f64 = 0.02;
-/// Words of a hundred that may differ where chunks follow the clock.
-const LIVE_DIFFERENCE: f64 = 0.02;
+/// The share of words that may differ where chunks follow the clock.
+const LIVE_DIFFERENCE: f64 = 0.05;
 
 /// # Errors
 /// The first thing that did not hold.
