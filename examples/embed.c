@@ -5,50 +5,38 @@
 #include <gst/app/gstappsrc.h>
 #include <stdio.h>
 
-static void print_words(const GstStructure *said) {
-  const GValue *words = gst_structure_get_value(said, "words");
-  for (guint i = 0; i < gst_value_array_get_size(words); i++) {
-    const GstStructure *word = gst_value_get_structure(gst_value_array_get_value(words, i));
-    guint64 start = 0, end = 0;
-    gst_structure_get(word, "start", G_TYPE_UINT64, &start, "end", G_TYPE_UINT64, &end, NULL);
-    printf("%7.2f %7.2f %s\n", start / 1e9, end / 1e9, gst_structure_get_string(word, "text"));
-    fflush(stdout);
+static gpointer push(gpointer source) {
+  gint16 samples[1600]; /* 100 ms */
+  for (guint64 pushed = 0, size; (size = fread(samples, 1, sizeof samples, stdin)) > 0; pushed += size) {
+    GstBuffer *buffer = gst_buffer_new_memdup(samples, size);
+    GST_BUFFER_PTS(buffer) = gst_util_uint64_scale(pushed, GST_SECOND, 32000);
+    gst_app_src_push_buffer(source, buffer); /* waits while there is no room */
   }
+  return GINT_TO_POINTER(gst_app_src_end_of_stream(source));
 }
 
 int main(int argc, char **argv) {
   gst_init(&argc, &argv);
   GError *error = NULL;
-  GstElement *pipeline = gst_parse_launch("appsrc name=source format=time "
+  GstElement *pipeline = gst_parse_launch("appsrc name=source format=time block=true max-bytes=32000 "
       "caps=audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved ! whisperstream name=ears ! fakesink", &error);
   if (error) return g_printerr("embed: %s\n", error->message), 1;
-  GstAppSrc *source = GST_APP_SRC(gst_bin_get_by_name(GST_BIN(pipeline), "source"));
   gst_util_set_object_arg(G_OBJECT(gst_bin_get_by_name(GST_BIN(pipeline), "ears")), "language", argc > 1 ? argv[1] : "auto");
-  GstBus *bus = gst_element_get_bus(pipeline);
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
-
-  for (guint64 pushed = 0, ended = FALSE;;) {
-    gboolean full = ended || gst_app_src_get_current_level_bytes(source) > 32000; /* a second */
-    GstMessage *message = gst_bus_timed_pop(bus, full ? 20 * GST_MSECOND : 0);
-    if (!message && !full) {
-      gint16 samples[1600];
-      gsize size = fread(samples, 1, sizeof samples, stdin);
-      if ((ended = size == 0)) {
-        gst_app_src_end_of_stream(source);
-        continue;
-      }
-      GstBuffer *buffer = gst_buffer_new_memdup(samples, size);
-      GST_BUFFER_PTS(buffer) = gst_util_uint64_scale(pushed, GST_SECOND, 32000);
-      pushed += size;
-      gst_app_src_push_buffer(source, buffer);
-    } else if (message && GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) {
-      gst_message_parse_error(message, &error, NULL);
-      return g_printerr("embed: %s\n", error->message), 1;
-    } else if (message && gst_message_has_name(message, "whisperstream/words")) {
-      print_words(gst_message_get_structure(message));
-    } else if (message && GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS) {
-      return gst_element_set_state(pipeline, GST_STATE_NULL) == GST_STATE_CHANGE_FAILURE;
+  g_thread_new("push", push, gst_bin_get_by_name(GST_BIN(pipeline), "source"));
+  for (GstMessage *message = NULL; !message || GST_MESSAGE_TYPE(message) != GST_MESSAGE_EOS;) {
+    g_clear_pointer(&message, gst_message_unref);
+    message = gst_bus_timed_pop_filtered(GST_ELEMENT_BUS(pipeline), GST_CLOCK_TIME_NONE, GST_MESSAGE_ANY);
+    if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR)
+      return gst_message_parse_error(message, &error, NULL), g_printerr("embed: %s\n", error->message), 1;
+    if (!gst_message_has_name(message, "whisperstream/words")) continue;
+    const GValue *words = gst_structure_get_value(gst_message_get_structure(message), "words");
+    for (guint i = 0; i < gst_value_array_get_size(words); i++) {
+      const GstStructure *word = gst_value_get_structure(gst_value_array_get_value(words, i));
+      guint64 start = 0, end = 0;
+      gst_structure_get(word, "start", G_TYPE_UINT64, &start, "end", G_TYPE_UINT64, &end, NULL);
+      g_print("%7.2f %7.2f %s\n", start / 1e9, end / 1e9, gst_structure_get_string(word, "text"));
     }
-    if (message) gst_message_unref(message);
   }
+  return gst_element_set_state(pipeline, GST_STATE_NULL) == GST_STATE_CHANGE_FAILURE;
 }

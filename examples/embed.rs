@@ -7,70 +7,59 @@ use std::io::Read;
 
 use gst::prelude::*;
 
-const SECOND: u64 = 32_000; // bytes
+/// Until there are no more samples, or the pipeline takes none.
+fn push(source: gst_app::AppSrc) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let (mut pushed, mut samples) = (0, Vec::new());
+    while std::io::stdin().take(3200).read_to_end(&mut samples)? > 0 {
+        let size = samples.len() as u64;
+        let mut buffer = gst::Buffer::from_slice(std::mem::take(&mut samples));
+        buffer
+            .make_mut()
+            .set_pts(gst::ClockTime::SECOND.mul_div_floor(pushed, 32_000));
+        pushed += size;
+        source.push_buffer(buffer)?; // waits while there is no room
+    }
+    source.end_of_stream()?;
+    Ok(())
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     gst::init()?;
     gstwhisperstream::plugin_register_static()?;
-    let source = gst_app::AppSrc::builder()
-        .caps(&"audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved".parse()?)
-        .format(gst::Format::Time)
-        .build();
-    let ears = gst::ElementFactory::make("whisperstream").build()?;
-    ears.set_property(
-        "language",
-        std::env::args().nth(1).as_deref().unwrap_or("auto"),
-    );
-    let sink = gst::ElementFactory::make("fakesink").build()?;
-    let pipeline = gst::Pipeline::new();
-    pipeline.add_many([source.upcast_ref(), &ears, &sink])?;
-    gst::Element::link_many([source.upcast_ref(), &ears, &sink])?;
-    let bus = pipeline.bus().ok_or("a pipeline has a bus")?;
+    let language = std::env::args().nth(1).unwrap_or("auto".into());
+    let pipeline = gst::parse::launch(&format!(
+        "appsrc name=source format=time block=true max-bytes=32000 \
+         caps=audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved \
+         ! whisperstream language={language} ! fakesink"
+    ))?;
+    let pipeline = pipeline
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| "no pipeline")?;
+    let source = pipeline
+        .by_name("source")
+        .and_downcast()
+        .ok_or("no source")?;
+    let bus = pipeline.bus().ok_or("no bus")?;
     // If it does not start, the bus has the reason.
     let _ = pipeline.set_state(gst::State::Playing);
-
-    let mut pushed = Some(0);
-    loop {
-        let room = pushed.filter(|_| source.current_level_bytes() < SECOND);
-        let wait = gst::ClockTime::from_mseconds(if room.is_some() { 0 } else { 20 });
-        match (bus.timed_pop(wait), room) {
-            (None, Some(position)) => {
-                let mut samples = Vec::new();
-                std::io::stdin()
-                    .take(SECOND / 10)
-                    .read_to_end(&mut samples)?;
-                pushed = (!samples.is_empty()).then_some(position + samples.len() as u64);
-                if pushed.is_none() {
-                    source.end_of_stream()?;
-                    continue;
-                }
-                let mut buffer = gst::Buffer::from_slice(samples);
-                let pts = gst::ClockTime::SECOND.mul_div_floor(position, SECOND);
-                buffer.make_mut().set_pts(pts);
-                source.push_buffer(buffer)?;
+    std::thread::spawn(move || push(source));
+    for message in bus.iter_timed(None) {
+        match message.view() {
+            gst::MessageView::Error(err) => {
+                pipeline.set_state(gst::State::Null)?;
+                return Err(err.error().to_string().into());
             }
-            (None, None) => {}
-            (Some(message), _) => match message.view() {
-                gst::MessageView::Error(err) => {
-                    pipeline.set_state(gst::State::Null)?;
-                    return Err(err.error().to_string().into());
+            gst::MessageView::Eos(_) => break,
+            gst::MessageView::Element(said) if message.has_name("whisperstream/words") => {
+                let said = said.structure().ok_or("nothing said")?;
+                for word in said.get::<gst::ArrayRef>("words")?.iter() {
+                    let word = word.get::<gst::Structure>()?;
+                    let seconds = |field| word.get::<u64>(field).map(|ns| ns as f64 / 1e9);
+                    let text = word.get::<&str>("text")?;
+                    println!("{:7.2} {:7.2} {text}", seconds("start")?, seconds("end")?);
                 }
-                gst::MessageView::Eos(_) => break,
-                gst::MessageView::Element(_) if message.has_name("whisperstream/words") => {
-                    for word in message
-                        .structure()
-                        .ok_or("empty")?
-                        .get::<gst::ArrayRef>("words")?
-                        .iter()
-                    {
-                        let word = word.get::<gst::Structure>()?;
-                        let seconds = |field| word.get::<u64>(field).map(|ns| ns as f64 / 1e9);
-                        let text = word.get::<&str>("text")?;
-                        println!("{:7.2} {:7.2} {text}", seconds("start")?, seconds("end")?);
-                    }
-                }
-                _ => {}
-            },
+            }
+            _ => {}
         }
     }
     pipeline.set_state(gst::State::Null)?;
