@@ -124,7 +124,9 @@ impl WhisperStream {
             return true;
         }
         let duration = match (duration, stop) {
-            (Some(duration), Some(stop)) => Some(duration.min(stop.saturating_sub(pts))),
+            // Nothing of it is in the segment.
+            (_, Some(stop)) if pts >= stop => return true,
+            (Some(duration), Some(stop)) => Some(duration.min(stop - pts)),
             (duration, _) => duration,
         };
         let join = lock(&self.timeline).hole(pts, duration);

@@ -1,7 +1,7 @@
 //! The one way out: text buffers, GAP events and everything serialized with them leave the element here, in order.
 //!
 //! [`Output`] lives inside the lock that serializes the worker and the streaming thread. It keeps one promise: buffers
-//! and GAPs together cover the segment from its start, without overlap, and never go back.
+//! and GAPs together cover the segment from its start, without overlap, never go back, and never pass its stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -162,8 +162,11 @@ impl Output {
             .filter(|word| word.start < covered)
             .count();
         self.clamped.fetch_add(late as u64, Ordering::Relaxed);
-        let start = piece.start.max(covered);
-        let end = piece.end.max(start.saturating_add(SHORTEST));
+        // Jitter, a GAP or audio without timestamps may have led behind the segment's stop.
+        let stop = segment.stop().unwrap_or(ClockTime::MAX);
+        let latest = stop.saturating_sub(SHORTEST);
+        let start = piece.start.min(latest).max(covered);
+        let end = piece.end.max(start.saturating_add(SHORTEST)).min(stop);
         self.cover(start);
         let mut buffer = gst::Buffer::from_mut_slice(payload.into_bytes());
         if let Some(buffer) = buffer.get_mut() {
@@ -185,7 +188,11 @@ impl Output {
 
     /// Pushes a GAP from what is covered to `until`: no text will start before.
     pub fn cover(&mut self, until: ClockTime) {
-        if until <= self.covered || self.segment.is_none() {
+        let Some(segment) = &self.segment else {
+            return;
+        };
+        let until = segment.stop().map_or(until, |stop| until.min(stop));
+        if until <= self.covered {
             return;
         }
         let gap = gst::event::Gap::builder(self.covered)

@@ -94,15 +94,20 @@ impl Timeline {
         self.fresh
     }
 
-    /// Where the next sample is expected.
+    /// Where what was heard ends.
     pub fn end(&self) -> ClockTime {
         self.at_end_of(self.position)
+    }
+
+    /// Where the next sample is expected: the same, but behind a jump.
+    fn next(&self) -> ClockTime {
+        self.at(self.position)
     }
 
     /// How audio stamped `pts` joins. Without a timestamp it follows.
     pub fn join(&mut self, pts: Option<ClockTime>) -> Join {
         let Some(pts) = pts else { return Join::Follows };
-        let expected = self.end();
+        let (ended, expected) = (self.end(), self.next());
         if self.shift > ClockTime::ZERO && near(pts, expected) {
             // The clock has come back to what it was.
             self.shift = ClockTime::ZERO;
@@ -117,9 +122,10 @@ impl Timeline {
             } else {
                 Join::Fill(samples_in(hole))
             }
-        } else if self.fresh {
+        } else if pts >= ended {
+            // The hole before it was announced too long.
             Join::Jump(pts)
-        } else if expected - pts <= FILL {
+        } else if ended - pts <= FILL {
             self.anchor(pts);
             Join::Follows
         } else {
@@ -133,7 +139,7 @@ impl Timeline {
             return Join::Follows;
         };
         let after = pts.saturating_add(self.shift).saturating_add(duration);
-        let expected = self.end();
+        let expected = self.next();
         if after <= expected {
             // Late news of a hole that was filled already.
             return Join::Follows;
@@ -206,6 +212,10 @@ impl Timeline {
 fn near(a: ClockTime, b: ClockTime) -> bool {
     a.nseconds().abs_diff(b.nseconds()) <= JITTER.nseconds()
 }
+
+#[cfg(test)]
+#[path = "timeline_any_tests.rs"]
+mod any_tests;
 
 #[cfg(test)]
 mod tests {
@@ -290,6 +300,26 @@ mod tests {
         timeline.start(0, ms(0));
         assert_eq!(timeline.hole(ms(0), Some(ms(300))), Join::Jump(ms(300)));
         assert_eq!(timeline.join(Some(ms(500))), Join::Jump(ms(500)));
+    }
+
+    #[test]
+    fn a_hole_that_was_announced_too_long_or_wrongly_turns_no_time_back() {
+        let announced = || {
+            let mut timeline = heard_one_second();
+            assert_eq!(
+                timeline.hole(ms(11_000), Some(ms(9_000))),
+                Join::Jump(ms(20_000))
+            );
+            timeline.jump(ms(20_000));
+            timeline
+        };
+        // Within what was announced: it is where its timestamp says.
+        assert_eq!(announced().join(Some(ms(11_010))), Join::Jump(ms(11_010)));
+        assert_eq!(announced().join(Some(ms(15_000))), Join::Jump(ms(15_000)));
+        // Another hole within it changes nothing.
+        assert_eq!(announced().hole(ms(12_000), Some(ms(1_000))), Join::Follows);
+        // Before what was heard: it goes on behind the hole.
+        assert_eq!(announced().join(Some(ms(5_000))), Join::Back(ms(15_000)));
     }
 
     #[test]
