@@ -1,42 +1,19 @@
 //! One model per process, no thread left behind, and what transcriberbin asks of a transcriber.
 
+#[path = "common/alone.rs"]
+mod alone;
 mod element_support;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use alone::{alone, is_loaded, wait};
 use element_support::*;
 use gst::ClockTime;
 use gst::prelude::*;
 use gstwhisperstream::engine::models;
 
-/// These tests count what the whole process holds: one at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    wait("the models of earlier tests to be freed", || {
-        models::resident() == 0
-    });
-    guard
-}
-
-fn wait(what: &str, done: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "waited for {what}"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 fn stats(element: &gst::Element) -> gst::Structure {
     element.property("stats")
-}
-
-fn is_loaded(element: &gst::Element) -> bool {
-    stats(element).get("loaded").unwrap()
 }
 
 /// Threads of this process with the names that the engine gives; the pool of the network's arithmetic, which stays, may

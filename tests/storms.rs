@@ -1,15 +1,18 @@
 //! Storms: real pipelines started and stopped at random instants, one alone and ten at once, on one model.
 //! scripts/storms runs them at full length.
 
+#[path = "common/alone.rs"]
+mod alone;
 #[path = "common/storm/mod.rs"]
 mod storm;
 
 mod element_support;
 
-use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use alone::{alone, is_loaded, wait};
 use element_support::{init, recording};
 use gst::prelude::*;
 use gstwhisperstream::engine::models;
@@ -40,28 +43,6 @@ const PIPELINES: [&str; 6] = [
      vad=auto ! application/x-json ! queue max-size-buffers=1 ! fakesink sync=true",
 ];
 
-/// These count what the whole process holds: one at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    init();
-    wait("the models of earlier tests to be freed", || {
-        models::resident() == 0
-    });
-    guard
-}
-
-fn wait(what: &str, done: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "waited for {what}"
-        );
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
 fn launch(description: &str, name: &str) -> (gst::Pipeline, gst::Element) {
     let location = format!("\"{}\"", recording(name).display());
     let pipeline = gst::parse::launch(&description.replace("IN", &location))
@@ -70,11 +51,6 @@ fn launch(description: &str, name: &str) -> (gst::Pipeline, gst::Element) {
         .unwrap();
     let element = pipeline.by_name("w").unwrap();
     (pipeline, element)
-}
-
-fn is_loaded(element: &gst::Element) -> bool {
-    let stats: gst::Structure = element.property("stats");
-    stats.get("loaded").unwrap()
 }
 
 /// Turns of the pipeline number `kind`, made anew every so often. Each leaves nothing of itself behind.
@@ -123,6 +99,7 @@ fn keeper() -> gst::Element {
 
 #[test]
 fn one_element_outlives_a_storm_on_one_load() {
+    init();
     let _alone = alone();
     let turns = turns(60);
     let loads = models::loads();
@@ -147,6 +124,7 @@ fn one_element_outlives_a_storm_on_one_load() {
 
 #[test]
 fn ten_elements_outlive_a_storm_on_one_load() {
+    init();
     let _alone = alone();
     let turns = turns(12);
     let loads = models::loads();
@@ -186,6 +164,7 @@ fn ten_elements_outlive_a_storm_on_one_load() {
 
 #[test]
 fn a_storm_in_mid_load_shares_the_load_of_the_one_that_stays() {
+    init();
     let _alone = alone();
     let rounds = turns(50).div_ceil(10);
     let watchdog = Watchdog::new();

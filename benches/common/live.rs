@@ -1,5 +1,8 @@
 //! Live streams through real pipelines: `appsrc is-live=true ! whisperstream ! appsink`, one each, fed in real time.
 
+#[path = "pipe.rs"]
+mod pipe;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -183,18 +186,8 @@ impl Line {
             })
             .eos(move |_| end.lock().expect("no panic").ended = true)
             .build();
-        let output = gst_app::AppSink::builder()
-            .sync(false)
-            .async_(false)
-            .callbacks(callbacks)
-            .build();
-        let pipeline = gst::Pipeline::new();
-        let members = [input.upcast_ref(), &element, output.upcast_ref()];
-        pipeline.add_many(members).expect("a fresh pipeline");
-        gst::Element::link_many(members).expect("audio in, text out");
-        pipeline.set_state(gst::State::Playing).expect("playing");
         Line {
-            pipeline,
+            pipeline: pipe::playing(&input, &element, callbacks),
             input,
             element,
             heard,

@@ -1,5 +1,8 @@
 //! One stream that lives through all rounds: `appsrc ! whisperstream ! appsink`, fed as fast as it hears.
 
+#[path = "../common/pipe.rs"]
+mod pipe;
+
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -96,18 +99,8 @@ impl Stream {
                 Ok(gst::FlowSuccess::Ok)
             })
             .build();
-        let output = gst_app::AppSink::builder()
-            .sync(false)
-            .async_(false)
-            .callbacks(callbacks)
-            .build();
-        let pipeline = gst::Pipeline::new();
-        let members = [input.upcast_ref(), &element, output.upcast_ref()];
-        pipeline.add_many(members).expect("a fresh pipeline");
-        gst::Element::link_many(members).expect("audio in, text out");
-        pipeline.set_state(gst::State::Playing).expect("playing");
         Stream {
-            pipeline,
+            pipeline: pipe::playing(&input, &element, callbacks),
             input,
             element,
             words,

@@ -211,7 +211,7 @@ impl Exchange {
         let policy = &self.inner.policy;
         let (max, full_at) = (policy.max_calls, policy.full_at);
         let mut calls = lock(&self.inner.calls);
-        if max > 0 && calls.len() >= max {
+        if calls.len() >= max {
             return Err(Refusal::Full(max));
         }
         // The level is of the calls there are: with none it is history.

@@ -56,14 +56,19 @@ async fn eight_at_once_hear_what_one_hears_alone() {
     server.none_left().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_address_has_so_many_places_and_leaves_the_others_theirs() {
+/// A server where an address has two places.
+async fn two_of_a_peer() -> Server {
     let policy = Policy {
         settings: vec![Setting::new("language", "fr")],
         max_per_peer: 2,
         ..Policy::default()
     };
-    let server = Server::with(policy, Line::default()).await;
+    Server::with(policy, Line::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_has_so_many_places_and_leaves_the_others_theirs() {
+    let server = two_of_a_peer().await;
     let greedy = vec![server.connect().await, server.connect().await];
     while server.exchange.calls().len() < 2 {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -102,12 +107,7 @@ async fn one_address_has_so_many_places_and_leaves_the_others_theirs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_and_goes_in_no_time_is_not_served_all_the_time() {
-    let policy = Policy {
-        settings: vec![Setting::new("language", "fr")],
-        max_per_peer: 2,
-        ..Policy::default()
-    };
-    let server = Server::with(policy, Line::default()).await;
+    let server = two_of_a_peer().await;
     let begun = std::time::Instant::now();
     for _ in 0..50 {
         let mut socket = server.connect().await;
