@@ -206,7 +206,8 @@ impl Feed {
     /// Asks that all said up to here be told now; [`super::Event::Flushed`] with `marker` comes behind it.
     pub fn flush(&self, marker: &str) -> Result<(), Ended> {
         let structure = gst::Structure::builder("whisperstream/flush")
-            .field("marker", marker)
+            // The strings of GLib end at a zero, and its bindings panic.
+            .field("marker", marker.replace('\0', ""))
             .build();
         let entry = self.entry.as_ref().ok_or(Ended)?;
         // Serialized: it takes its place behind the audio that waits in the source.

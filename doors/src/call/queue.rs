@@ -29,6 +29,7 @@ pub(super) fn queue() -> (Tell, Events) {
         Events {
             from,
             level,
+            is_over: false,
             _control: None,
         },
     )
@@ -68,6 +69,7 @@ impl Tell {
 pub struct Events {
     from: mpsc::UnboundedReceiver<Event>,
     level: Arc<Level>,
+    is_over: bool,
     /// Keeps the pipeline until all is told.
     pub(super) _control: Option<Control>,
 }
@@ -75,11 +77,16 @@ pub struct Events {
 impl Events {
     /// The next event. [`Event::Ended`] or [`Event::Failed`] is the last; `None` behind it.
     pub async fn next(&mut self) -> Option<Event> {
+        if self.is_over {
+            return None;
+        }
         let event = self.from.recv().await?;
         if self.level.untold.fetch_sub(1, Ordering::Relaxed) <= MANY + 1 {
             self.level.fell.notify_one();
         }
         if matches!(event, Event::Ended | Event::Failed { .. }) {
+            // What several elements complain of in its wake is nobody's business any more.
+            self.is_over = true;
             self.from.close();
         }
         Some(event)
@@ -93,5 +100,30 @@ impl Events {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_told_behind_the_end() {
+        let (tell, mut events) = queue();
+        let failed = |reason: &str| Event::Failed {
+            reason: reason.into(),
+        };
+        for event in [
+            Event::Loaded,
+            failed("the first"),
+            failed("the second"),
+            Event::Ended,
+        ] {
+            tell.tell(event);
+        }
+        assert_eq!(events.next().await, Some(Event::Loaded));
+        assert_eq!(events.next().await, Some(failed("the first")));
+        assert_eq!(events.next().await, None);
+        assert_eq!(events.next().await, None);
     }
 }

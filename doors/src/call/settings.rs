@@ -43,6 +43,8 @@ pub enum BadSetting {
         value: String,
         takes: String,
     },
+    #[error("{0:?} has a zero character in its name or value, which no property takes")]
+    Zero(String),
     #[error("{0} can only be set by who runs the server")]
     Operators(String),
 }
@@ -57,6 +59,10 @@ impl Setting {
 
     /// Sets it on an element, if there is such a property and the value is one of its type.
     pub fn apply(&self, element: &gst::Element) -> Result<(), BadSetting> {
+        // The strings of GLib end there, and its bindings panic.
+        if self.name.contains('\0') || self.value.contains('\0') {
+            return Err(BadSetting::Zero(self.name.clone()));
+        }
         let found = || element.find_property(&self.name).filter(is_writable);
         let property = is_name(&self.name).then(found).flatten();
         let Some(property) = property else {
@@ -80,9 +86,6 @@ impl Setting {
             value: self.value.clone(),
             takes: takes(&property),
         };
-        if self.value.contains('\0') {
-            return Err(wrong());
-        }
         // GStreamer's own reading of strings would take quotes and escapes out of a text.
         let value = match property.value_type() {
             glib::Type::STRING => self.value.to_value(),
@@ -160,8 +163,30 @@ fn takes(property: &glib::ParamSpec) -> String {
         None => match property.value_type() {
             glib::Type::BOOL => "true or false".into(),
             glib::Type::F32 | glib::Type::F64 => "a number".into(),
-            glib::Type::STRING => "text without NUL".into(),
+            glib::Type::STRING => "text".into(),
             _ => "a whole number".into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As an address brings it: `?init_prompt=a%00b`.
+    #[test]
+    fn a_zero_character_is_refused_in_a_sentence() {
+        crate::init().unwrap();
+        let element = crate::call::make("whisperstream").unwrap();
+        for (name, value) in [
+            ("init-prompt", "a\0b"),
+            ("leg", "\0"),
+            ("min-chunk-size", "5\0"),
+            ("langu\0age", "fr"),
+        ] {
+            let refused = Setting::new(name, value).apply(&element);
+            assert_eq!(refused, Err(BadSetting::Zero(name.into())));
+        }
+        assert!(!is_setting("langu\0age") && is_setting("language"));
     }
 }

@@ -258,3 +258,30 @@ async fn twenty_at_once_all_are_heard_out() {
         assert_eq!(said, spoken("fr-court"));
     }
 }
+
+/// GLib's strings end at a zero; a marker with one is told without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zero_character_ends_no_call_without_a_word() {
+    let server = server().await;
+    for query in [
+        "?init_prompt=a%00b",
+        "?langu%00age=fr",
+        "?channels=2&legs=a,%00",
+    ] {
+        let mut client = server.connect(query).await;
+        let said = client.until("close").await;
+        let told = said.iter().find(|it| it["type"] == "error");
+        let sentence = told.and_then(|it| it["message"].as_str());
+        assert!(
+            sentence.is_some_and(|it| it.contains("zero character")),
+            "{query}: {said:?}"
+        );
+    }
+    let mut client = server.client("").await;
+    client.text(r#"{"type":"flush","marker":"a\u0000b"}"#).await;
+    let said = client.until("flushed").await;
+    assert_eq!(said.last().unwrap()["marker"], "ab");
+    client.text("end").await;
+    client.until("close").await;
+    server.is_empty().await;
+}
