@@ -24,6 +24,18 @@ pub struct SaidWord {
     pub end_ms: u64,
 }
 
+impl Said {
+    /// As it lies in a stream of which the server knows only what is behind `ms`.
+    pub fn behind(mut self, ms: u64) -> Said {
+        let behind = |at: u64| at.saturating_add(ms);
+        (self.beg_ms, self.end_ms) = (behind(self.beg_ms), behind(self.end_ms));
+        for word in &mut self.words {
+            (word.beg_ms, word.end_ms) = (behind(word.beg_ms), behind(word.end_ms));
+        }
+        self
+    }
+}
+
 /// How a server says where it may be gone on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
@@ -109,20 +121,26 @@ impl Transcript {
 
     /// Decided words came: those that are news are printed.
     pub fn said(&mut self, said: Said) {
-        if let Some(news) = self.news(said) {
+        if let Some(news) = self.keep(said) {
             self.screen.words(&news);
-            self.told_until = self.told_until.max(news.end_ms);
-            for word in news.text.split_whitespace() {
-                self.last.push_back(bare(word));
-                if self.last.len() > OVERLAP {
-                    self.last.pop_front();
-                }
-            }
-            self.since.push_back(news);
-            if self.since.len() > MOST {
-                self.since.pop_front();
+        }
+    }
+
+    /// Keeps what is news, and gives it.
+    pub(crate) fn keep(&mut self, said: Said) -> Option<Said> {
+        let news = self.news(said)?;
+        self.told_until = self.told_until.max(news.end_ms);
+        for word in news.text.split_whitespace() {
+            self.last.push_back(bare(word));
+            if self.last.len() > OVERLAP {
+                self.last.pop_front();
             }
         }
+        self.since.push_back(news.clone());
+        if self.since.len() > MOST {
+            self.since.pop_front();
+        }
+        Some(news)
     }
 
     fn news(&mut self, mut said: Said) -> Option<Said> {
@@ -153,7 +171,7 @@ impl Transcript {
             }
             Again::Overlap => {
                 self.again = Again::Nothing;
-                if said.beg_ms < self.told_until + OVERLAP_MS {
+                if said.beg_ms < self.told_until.saturating_add(OVERLAP_MS) {
                     return self.without_overlap(said);
                 }
             }
@@ -255,6 +273,17 @@ mod tests {
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn times_beyond_all_streams_are_no_overflow() {
+        let mut transcript = transcript(Manner::Silent);
+        let late = said(u64::MAX - 1, u64::MAX, "bonjour").behind(1_000);
+        assert_eq!((late.beg_ms, late.words[0].end_ms), (u64::MAX, u64::MAX));
+        transcript.said(late);
+        transcript.replay(transcript.resume_at());
+        let again = said(u64::MAX - 1, u64::MAX, "bonjour");
+        assert_eq!(transcript.keep(again), None);
     }
 
     #[test]

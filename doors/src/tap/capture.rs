@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -40,10 +41,20 @@ pub struct Datagram<'a> {
 const LARGEST: usize = 512 * 1024;
 
 /// Reads the datagrams of a capture, until `each` returns false. A capture that ends in the middle of a packet ends there.
-pub fn read(path: &Path, mut each: impl FnMut(Datagram) -> bool) -> Result<(), BadCapture> {
-    let name = || path.display().to_string();
-    let file = File::open(path).map_err(|err| BadCapture::Open(name(), err))?;
-    let mut reader = create_reader(LARGEST, file).map_err(|_| BadCapture::Form(name()))?;
+pub fn read(path: &Path, each: impl FnMut(Datagram) -> bool) -> Result<(), BadCapture> {
+    read_from(open(path)?, &path.display().to_string(), each)
+}
+
+fn open(path: &Path) -> Result<File, BadCapture> {
+    File::open(path).map_err(|err| BadCapture::Open(path.display().to_string(), err))
+}
+
+fn read_from(
+    from: impl Read + Send,
+    name: &str,
+    mut each: impl FnMut(Datagram) -> bool,
+) -> Result<(), BadCapture> {
+    let mut reader = create_reader(LARGEST, from).map_err(|_| BadCapture::Form(name.to_owned()))?;
     let mut links = Links::default();
     loop {
         match reader.next() {
@@ -64,12 +75,12 @@ pub fn read(path: &Path, mut each: impl FnMut(Datagram) -> bool) -> Result<(), B
             Err(PcapError::Incomplete(_)) => {
                 // No progress and nothing more to read: it was cut off.
                 if reader.reader_exhausted() || reader.refill().is_err() {
-                    tracing::warn!("{} ends in the middle of a packet", name());
+                    tracing::warn!("{name} ends in the middle of a packet");
                     return Ok(());
                 }
             }
             Err(err) => {
-                tracing::warn!("{} is damaged from here on: {err:?}", name());
+                tracing::warn!("{name} is damaged from here on: {err:?}");
                 return Ok(());
             }
         }
@@ -216,11 +227,47 @@ const FEWEST: u64 = 5;
 /// Sources that overlap for longer than this are two parties.
 const OVERLAP: Duration = Duration::from_millis(500);
 
+/// More between two packets is no pause: somebody set the clock of the machine that captured.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// The clock of a call out of the times of its packets.
+pub struct Clock {
+    /// Of the last packet: as it was captured, and since the call began.
+    captured: Duration,
+    at: Duration,
+}
+
+impl Clock {
+    /// Of a call whose first packet was captured at this time.
+    pub fn starting(captured: Duration) -> Clock {
+        Clock {
+            captured,
+            at: Duration::ZERO,
+        }
+    }
+
+    /// When in the call a packet came that was captured at this time.
+    pub fn at(&mut self, captured: Duration) -> Duration {
+        if captured.abs_diff(self.captured) <= LONGEST_PAUSE {
+            self.at += captured.saturating_sub(self.captured);
+            self.at = self
+                .at
+                .saturating_sub(self.captured.saturating_sub(captured));
+        }
+        self.captured = captured;
+        self.at
+    }
+}
+
 /// The RTP of a capture, in the order in which it begins.
 pub fn flows(path: &Path) -> Result<Vec<Flow>, BadCapture> {
+    flows_from(open(path)?, &path.display().to_string())
+}
+
+pub(crate) fn flows_from(from: impl Read + Send, name: &str) -> Result<Vec<Flow>, BadCapture> {
     let mut found: BTreeMap<(SocketAddr, SocketAddr, u32), Found> = BTreeMap::new();
     let mut told: BTreeMap<SocketAddr, Formats> = BTreeMap::new();
-    read(path, |datagram| {
+    read_from(from, name, |datagram| {
         if let Some(description) = description(datagram.payload) {
             for audio in description {
                 if let Some(address) = audio.address {
@@ -346,4 +393,19 @@ pub fn is_meant(flow: &Flow, number: usize, which: &str) -> bool {
         || [flow.from, flow.to]
             .iter()
             .any(|address| address.to_string() == which)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_within_a_capture_is_no_pause() {
+        let mut clock = Clock::starting(Duration::from_secs(100));
+        let mut at = |seconds| clock.at(Duration::from_secs(seconds)).as_secs();
+        assert_eq!([at(100), at(101), at(103), at(102)], [0, 1, 3, 2]);
+        // From 1970 to 2026, and back.
+        assert_eq!([at(1_770_000_000), at(1_770_000_001)], [2, 3]);
+        assert_eq!([at(u64::MAX), at(105), at(106)], [3, 3, 4]);
+    }
 }

@@ -385,11 +385,12 @@ async fn replay(
                 (flow.from, flow.to) == (datagram.from, datagram.to) && flow.ssrcs.contains(&ssrc)
             })
         };
+        let mut clock = capture::Clock::starting(zero);
         let read = capture::read(&file, |datagram| {
             let Some(leg) = whose(&datagram) else {
                 return !end.is_cancelled();
             };
-            let at = datagram.time.saturating_sub(zero);
+            let at = clock.at(datagram.time);
             to.blocking_send((leg, at, datagram.payload.into())).is_ok() && !end.is_cancelled()
         });
         if let Err(err) = read {
