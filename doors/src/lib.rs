@@ -24,6 +24,8 @@ pub mod client;
 pub mod dialects;
 pub mod exchange;
 pub mod freeswitch;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod line;
 pub mod logs;
@@ -40,10 +42,18 @@ pub mod watch;
 pub mod webhook;
 pub mod websocket;
 
-/// Starts GStreamer with the element in it; no plugin has to be installed.
+use std::sync::{Mutex, PoisonError};
+
+/// Starts GStreamer with the element in it, once; no plugin has to be installed.
 pub fn init() -> Result<(), StartError> {
+    static IS_REGISTERED: Mutex<bool> = Mutex::new(false);
     gst::init()?;
-    gstwhisperstream::plugin_register_static()?;
+    let mut is_registered = IS_REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    // GStreamer frees the factory of elements that are there when another of its name is registered.
+    if !*is_registered {
+        gstwhisperstream::plugin_register_static()?;
+        *is_registered = true;
+    }
     Ok(())
 }
 
@@ -54,4 +64,20 @@ pub enum StartError {
     GStreamer(#[from] gst::glib::Error),
     #[error("the element whisperstream could not be registered: {0}")]
     Element(#[from] gst::glib::BoolError),
+}
+
+#[cfg(test)]
+mod tests {
+    use gst::prelude::*;
+
+    #[test]
+    fn to_start_twice_takes_nothing_from_elements_that_are_there() {
+        super::init().unwrap();
+        let element = crate::call::make("whisperstream").unwrap();
+        let factory = element.factory().unwrap();
+        super::init().unwrap();
+        let known = gst::ElementFactory::find("whisperstream").unwrap();
+        assert_eq!(factory, known);
+        assert_eq!(element.factory(), Some(known));
+    }
 }

@@ -275,7 +275,7 @@ fn name(host: &str) -> &str {
 }
 
 /// The address as doors shall see it, if it has a token in it: for them it would be one more parameter.
-fn without_token(uri: &Uri) -> Option<Uri> {
+pub(crate) fn without_token(uri: &Uri) -> Option<Uri> {
     let is_token = |pair: &&str| pair.split('=').next() == Some("token");
     let query = uri.query()?;
     if !query.split('&').any(|pair| is_token(&pair)) {
@@ -290,7 +290,7 @@ fn without_token(uri: &Uri) -> Option<Uri> {
 }
 
 /// The token that a client brings.
-fn brought(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+pub(crate) fn brought(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let header = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());

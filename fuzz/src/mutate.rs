@@ -1,4 +1,4 @@
-//! Changes files at random, the same way for the same seed.
+//! Changes inputs at random, the same way for the same seed.
 
 /// Numbers at which readers go wrong.
 const NUMBERS: [u64; 16] = [
@@ -84,7 +84,7 @@ impl Mutator {
         }
         let length = input.len();
         let at = self.below(length);
-        match self.below(12) {
+        match self.below(14) {
             0 => input[at] ^= 1 << self.below(8),
             1 => input[at] = self.next() as u8,
             2 | 3 => {
@@ -122,12 +122,21 @@ impl Mutator {
             }
             8 => input.truncate(at),
             9 | 10 => self.replace_value(input, at),
+            11 | 12 => self.replace_word(input, at, pool),
             _ => {
                 let number = NUMBERS[self.below(NUMBERS.len())].to_le_bytes();
                 let width = 1 << self.below(4);
                 input.splice(at..at, number[..width].to_vec());
             }
         }
+    }
+
+    /// Puts a word of another input in the place of one behind `at`: names and keywords stay what they are.
+    fn replace_word(&mut self, input: &mut Vec<u8>, at: usize, pool: &[Vec<u8>]) {
+        let other = &pool[self.below(pool.len())];
+        let from = self.below(other.len());
+        let (new, old) = (word(other, from), word(input, at));
+        input.splice(old, other[new].to_vec());
     }
 
     /// Puts another value in the place of a number or a string of JSON behind `at`.
@@ -152,4 +161,16 @@ impl Mutator {
         let value = VALUES[self.below(VALUES.len())];
         input.splice(start..start + length, value.bytes());
     }
+}
+
+/// The letters, digits and signs between that follow each other from the first one behind `at`.
+fn word(input: &[u8], at: usize) -> std::ops::Range<usize> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let rest = input.get(at..).unwrap_or_default();
+    let start = rest.iter().position(is_letter).unwrap_or(rest.len());
+    let length = rest[start..]
+        .iter()
+        .take_while(|byte| is_letter(byte))
+        .count();
+    at.min(input.len()) + start..at.min(input.len()) + start + length
 }

@@ -179,7 +179,7 @@ struct PieceWord {
 }
 
 /// `start_ms end_ms text`, or a JSON line; in times of the stream.
-fn parse(line: &str, origin: u64) -> Option<Said> {
+pub(crate) fn parse(line: &str, origin: u64) -> Option<Said> {
     let line = line.trim_end_matches(['\r', '\n']);
     if line.starts_with('{') {
         let piece: Piece = serde_json::from_str(line).ok()?;

@@ -6,14 +6,14 @@
 mod address;
 mod backoff;
 mod errors;
-mod line;
+pub(crate) mod line;
 mod options;
-mod screen;
+pub(crate) mod screen;
 mod source;
 mod tape;
 mod tls;
-mod transcript;
-mod websocket;
+pub(crate) mod transcript;
+pub(crate) mod websocket;
 
 pub use errors::ClientError;
 pub use options::ClientOptions;
@@ -33,7 +33,7 @@ use transcript::Transcript;
 use crate::signals::Signals;
 
 /// How a connection ended.
-enum End {
+pub(crate) enum End {
     /// All was heard and told.
     Done,
     /// The server is gone, and why; another may be there soon. `met`: it had answered as a server of ours.

@@ -38,7 +38,7 @@ const LARGEST: usize = 1 << 20;
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
-enum Told {
+pub(crate) enum Told {
     Ready {
         sample_rate: Option<u64>,
         start_ms: Option<u64>,
@@ -360,15 +360,9 @@ async fn receive(
             _ => continue,
         };
         match serde_json::from_str(&text) {
-            Ok(Told::Final(mut said)) => {
+            Ok(Told::Final(said)) => {
                 state.heard.set(Instant::now());
-                said.beg_ms += offset;
-                said.end_ms += offset;
-                for word in &mut said.words {
-                    word.beg_ms += offset;
-                    word.end_ms += offset;
-                }
-                transcript.said(said);
+                transcript.said(said.behind(offset));
                 if !state.acks {
                     tape.forget(transcript.resume_at());
                 }

@@ -57,7 +57,7 @@ pub async fn serve(listener: TcpListener, exchange: Exchange, from: Vec<Network>
 
 /// Why a call ends before its time, in a sentence for the log; the wire has a number for it.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(crate) enum Fault {
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
     #[error("nothing came for {} s", .0.as_secs())]
@@ -104,14 +104,17 @@ async fn client(mut socket: TcpStream, peer: SocketAddr, exchange: Exchange) {
     }
 }
 
-struct Frames<R> {
-    from: BufReader<R>,
-    phase: watch::Receiver<Phase>,
+pub(crate) struct Frames<R> {
+    pub(crate) from: BufReader<R>,
+    pub(crate) phase: watch::Receiver<Phase>,
 }
 
 impl<R: AsyncRead + Unpin> Frames<R> {
     /// The next frame; `None`: there is none any more.
-    async fn next(&mut self, patience: Duration) -> Result<Option<(u8, Vec<u8>)>, Fault> {
+    pub(crate) async fn next(
+        &mut self,
+        patience: Duration,
+    ) -> Result<Option<(u8, Vec<u8>)>, Fault> {
         let read = async {
             let mut head = [0; 3];
             if self.from.read(&mut head[..1]).await? == 0 {
@@ -231,12 +234,12 @@ async fn read(mut events: Events) -> Result<(), Fault> {
     Ok(())
 }
 
-fn rate_of(kind: u8) -> Option<u32> {
+pub(crate) fn rate_of(kind: u8) -> Option<u32> {
     let number = usize::from(kind.checked_sub(0x10)?);
     RATES.get(number).copied()
 }
 
-fn reported(payload: &[u8]) -> Fault {
+pub(crate) fn reported(payload: &[u8]) -> Fault {
     Fault::Reported(payload.first().copied().unwrap_or_default())
 }
 

@@ -236,13 +236,13 @@ async fn start(
 
 /// What the channel sends, by the address and the metadata.
 #[derive(Clone, Debug)]
-struct Channel {
+pub(crate) struct Channel {
     id: Option<String>,
     /// Hz
     rate: u32,
     stereo: bool,
     names: [String; 2],
-    settings: Vec<Setting>,
+    pub(crate) settings: Vec<Setting>,
 }
 
 impl Default for Channel {
@@ -259,7 +259,7 @@ impl Default for Channel {
 }
 
 impl Channel {
-    fn legs(&self) -> Vec<String> {
+    pub(crate) fn legs(&self) -> Vec<String> {
         match self.stereo {
             true => self.names.to_vec(),
             false => Vec::new(),
@@ -267,7 +267,7 @@ impl Channel {
     }
 
     /// Takes one field. What is not known is refused if it was `meant` for us; metadata are the application's own.
-    fn set(&mut self, name: &str, value: &str, meant: bool) -> Result<(), Fault> {
+    pub(crate) fn set(&mut self, name: &str, value: &str, meant: bool) -> Result<(), Fault> {
         let known = name.to_ascii_lowercase().replace(['_', '-'], "");
         match known.as_str() {
             "uuid" | "id" | "callid" | "callsid" => self.id = Some(value.to_owned()),
@@ -317,7 +317,7 @@ impl Channel {
     }
 
     /// The first text: JSON, `name=value` pairs, a channel's UUID, or something that is not for us.
-    fn metadata(&mut self, text: &str) -> Result<(), Fault> {
+    pub(crate) fn metadata(&mut self, text: &str) -> Result<(), Fault> {
         let text = text.trim();
         if let Ok(fields) = serde_json::from_str::<Map<String, Value>>(text) {
             for (name, value) in fields {

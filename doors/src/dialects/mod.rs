@@ -13,9 +13,9 @@
 pub mod audiosocket;
 pub mod deepgram;
 pub mod forks;
-mod link;
+pub(crate) mod link;
 mod text;
-mod tracks;
+pub(crate) mod tracks;
 pub mod twilio;
 pub mod vosk;
 

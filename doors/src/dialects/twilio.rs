@@ -78,7 +78,7 @@ async fn serve(
 
 /// What is known of a stream from its start.
 #[derive(Clone)]
-struct Stream {
+pub(crate) struct Stream {
     /// Its own id, which goes into what is sent back.
     id: String,
     /// The id of the call here.
@@ -86,8 +86,8 @@ struct Stream {
     /// Telnyx writes `stream_id`.
     is_telnyx: bool,
     /// The sides that are told apart; the first is the caller.
-    tracks: Vec<&'static str>,
-    silence: u8,
+    pub(crate) tracks: Vec<&'static str>,
+    pub(crate) silence: u8,
 }
 
 /// Waits for the start, and opens the call; `None`: it left before.
@@ -234,7 +234,7 @@ impl Stream {
     }
 }
 
-enum Frame {
+pub(crate) enum Frame {
     Start(Box<Start>),
     Media(Media),
     Dtmf(Dtmf),
@@ -244,7 +244,7 @@ enum Frame {
 }
 
 /// Reads a message; `None`: there is none any more.
-fn frame(heard: Option<Heard>) -> Result<Option<Frame>, Fault> {
+pub(crate) fn frame(heard: Option<Heard>) -> Result<Option<Frame>, Fault> {
     let text = match heard {
         None => return Ok(None),
         Some(Heard::Bytes(_)) => {
@@ -287,7 +287,7 @@ struct Message {
 }
 
 #[derive(Deserialize)]
-struct Start {
+pub(crate) struct Start {
     #[serde(rename = "streamSid")]
     stream: Option<String>,
     #[serde(rename = "callSid", alias = "call_control_id")]
@@ -310,7 +310,7 @@ struct MediaFormat {
 }
 
 #[derive(Deserialize)]
-struct Media {
+pub(crate) struct Media {
     track: Option<String>,
     chunk: Option<Number>,
     timestamp: Option<Number>,
@@ -318,13 +318,13 @@ struct Media {
 }
 
 #[derive(Deserialize)]
-struct Dtmf {
+pub(crate) struct Dtmf {
     digit: String,
     track: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Mark {
+pub(crate) struct Mark {
     name: String,
 }
 
@@ -359,6 +359,31 @@ impl Start {
         peer: Option<SocketAddr>,
         pairs: &[(String, String)],
     ) -> Result<(Call, Stream), Fault> {
+        let (wanted, mut stream) = self.asks(pairs)?;
+        let id = self.call.unwrap_or_else(|| stream.id.clone());
+        let caller = |id| Caller {
+            door: "twilio",
+            peer,
+            id: Some(id),
+        };
+        // A second stream of one call goes by its own name.
+        let opened = match exchange.open(caller(id), wanted.clone()).await {
+            Err(Refusal::Taken(_)) => exchange.open(caller(stream.id.clone()), wanted).await,
+            opened => opened,
+        };
+        let call = opened.map_err(|refusal| Fault {
+            code: match refusal.is_passing() {
+                true => close_code::AGAIN,
+                false => close_code::POLICY,
+            },
+            says: refusal.to_string(),
+        })?;
+        stream.call.clone_from(&call.id);
+        Ok((call, stream))
+    }
+
+    /// The call that is wanted, and the stream as it is known before there is one.
+    pub(crate) fn asks(&self, pairs: &[(String, String)]) -> Result<(Wanted, Stream), Fault> {
         let (encoding, silence) = self.encoding()?;
         let asked = pairs.iter().rev().find(|(name, _)| name == "tracks");
         let has = |side: &str| match asked {
@@ -398,36 +423,15 @@ impl Start {
             legs,
             ..Wanted::default()
         };
-        let stream = self
-            .stream
-            .clone()
-            .ok_or_else(|| wrong("start names no stream"))?;
-        let id = self.call.clone().unwrap_or_else(|| stream.clone());
-        let caller = |id| Caller {
-            door: "twilio",
-            peer,
-            id: Some(id),
-        };
-        // A second stream of one call goes by its own name.
-        let opened = match exchange.open(caller(id), wanted.clone()).await {
-            Err(Refusal::Taken(_)) => exchange.open(caller(stream.clone()), wanted).await,
-            opened => opened,
-        };
-        let call = opened.map_err(|refusal| Fault {
-            code: match refusal.is_passing() {
-                true => close_code::AGAIN,
-                false => close_code::POLICY,
-            },
-            says: refusal.to_string(),
-        })?;
+        let id = self.stream.clone();
         let stream = Stream {
-            id: stream,
-            call: call.id.clone(),
+            id: id.ok_or_else(|| wrong("start names no stream"))?,
+            call: String::new(),
             is_telnyx: self.is_telnyx,
             tracks,
             silence,
         };
-        Ok((call, stream))
+        Ok((wanted, stream))
     }
 
     fn encoding(&self) -> Result<(Encoding, u8), Fault> {
@@ -460,7 +464,7 @@ impl Start {
 }
 
 impl Media {
-    fn take(self, stream: &Stream, tracks: &mut Tracks) -> Result<Vec<Out>, Fault> {
+    pub(crate) fn take(self, stream: &Stream, tracks: &mut Tracks) -> Result<Vec<Out>, Fault> {
         let side = self
             .track
             .as_deref()

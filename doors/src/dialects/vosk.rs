@@ -89,7 +89,7 @@ async fn open(
 }
 
 /// Why a client is sent away.
-enum Fault {
+pub(crate) enum Fault {
     Stuck(Stuck),
     /// A close code and a sentence: the protocol has no message for it.
     Says(u16, String),
@@ -126,14 +126,14 @@ struct Session {
 }
 
 #[derive(Deserialize)]
-struct Order {
-    config: Option<Config>,
+pub(crate) struct Order {
+    pub(crate) config: Option<Config>,
     eof: Option<Value>,
     reset: Option<Value>,
 }
 
 #[derive(Deserialize)]
-struct Config {
+pub(crate) struct Config {
     sample_rate: Option<f64>,
     words: Option<bool>,
     max_alternatives: Option<u32>,
@@ -242,13 +242,7 @@ impl Session {
 
     /// Takes what is new for good; the rate only before there is audio, as the original does.
     fn configure(&mut self, config: Config) -> Result<(), Fault> {
-        let refused = |says: String| Err(Fault::Says(close_code::POLICY, says));
-        if let Some(rate) = config.sample_rate {
-            if !(4_000.0..=192_000.0).contains(&rate) {
-                return refused(format!(
-                    "sample_rate cannot be {rate}: it takes 4000 to 192000 hertz"
-                ));
-            }
+        if let Some(rate) = config.rate()? {
             match self.call {
                 None => self.rate = rate,
                 Some(_) if rate == self.rate => {}
@@ -262,25 +256,13 @@ impl Session {
         self.manner.words = config.words.unwrap_or(self.manner.words);
         self.manner.alternatives = config.max_alternatives.unwrap_or(self.manner.alternatives);
         self.manner.punctuate = config.punctuate.unwrap_or(self.manner.punctuate);
-        let terms = config.phrase_list.map(|phrases| {
-            // Marks of Vosk's own grammar (`[unk]`) are no words.
-            let phrases = phrases.iter().filter(|phrase| !phrase.starts_with('['));
-            let list: Vec<_> = phrases.map(|phrase| phrase.replace(',', " ")).collect();
-            Setting::new("keyterms", list.join(", "))
-        });
-        let language = config
-            .language
-            .map(|language| Setting::new("language", language));
-        for setting in terms.into_iter().chain(language) {
-            if setting.value.len() > 2_000 {
-                return refused("phrase_list is too long: at most 2000 bytes together".into());
-            }
+        for setting in config.settings()? {
             match &self.call {
                 None => self.settings.push(setting),
                 Some((_, _, control)) => {
-                    if let Err(err) = control.set(&setting) {
-                        return refused(err.to_string());
-                    }
+                    control
+                        .set(&setting)
+                        .map_err(|err| refused(err.to_string()))?;
                 }
             }
         }
@@ -311,6 +293,42 @@ impl Session {
     }
 }
 
+impl Config {
+    /// Hz, if it names a rate.
+    pub(crate) fn rate(&self) -> Result<Option<f64>, Fault> {
+        match self.sample_rate {
+            Some(rate) if !(4_000.0..=192_000.0).contains(&rate) => Err(refused(format!(
+                "sample_rate cannot be {rate}: it takes 4000 to 192000 hertz"
+            ))),
+            rate => Ok(rate),
+        }
+    }
+
+    /// What is the element's own business.
+    pub(crate) fn settings(self) -> Result<Vec<Setting>, Fault> {
+        let terms = self.phrase_list.map(|phrases| {
+            // Marks of Vosk's own grammar (`[unk]`) are no words.
+            let phrases = phrases.iter().filter(|phrase| !phrase.starts_with('['));
+            let list: Vec<_> = phrases.map(|phrase| phrase.replace(',', " ")).collect();
+            Setting::new("keyterms", list.join(", "))
+        });
+        let language = self
+            .language
+            .map(|language| Setting::new("language", language));
+        let settings: Vec<_> = terms.into_iter().chain(language).collect();
+        match settings.iter().any(|setting| setting.value.len() > 2_000) {
+            true => Err(refused(
+                "phrase_list is too long: at most 2000 bytes together".into(),
+            )),
+            false => Ok(settings),
+        }
+    }
+}
+
+fn refused(says: String) -> Fault {
+    Fault::Says(close_code::POLICY, says)
+}
+
 /// Of a call that is not there, none ever.
 async fn next(call: &mut Option<(Feed, Events, Control)>) -> Option<Event> {
     match call {
@@ -319,7 +337,7 @@ async fn next(call: &mut Option<(Feed, Events, Control)>) -> Option<Event> {
     }
 }
 
-fn order(text: &str) -> Result<Order, Fault> {
+pub(crate) fn order(text: &str) -> Result<Order, Fault> {
     serde_json::from_str(text).map_err(|err| no_order(&err.to_string()))
 }
 

@@ -86,7 +86,7 @@ pub async fn answered(link: &Link) -> Result<Vec<Party>, LinkError> {
     })
 }
 
-fn parties(json: &str) -> Option<Vec<Party>> {
+pub(crate) fn parties(json: &str) -> Option<Vec<Party>> {
     let table: serde_json::Value = serde_json::from_str(json).ok()?;
     // With no channel there are no rows at all.
     let rows = table.get("rows").and_then(|rows| rows.as_array());

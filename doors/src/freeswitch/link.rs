@@ -327,7 +327,7 @@ fn name(address: &Address) -> String {
     format!("{}:{}", address.host, address.port)
 }
 
-fn happening(event: &EslEvent) -> Option<Happening> {
+pub(crate) fn happening(event: &EslEvent) -> Option<Happening> {
     let text = |name| event.header_str(name).unwrap_or_default().to_owned();
     if event.event_type() == Some(EslEventType::BackgroundJob) {
         return Some(Happening::Job {

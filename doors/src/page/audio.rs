@@ -35,14 +35,14 @@ const PING: Duration = Duration::from_secs(20);
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What the query asks for.
-struct Asked {
+pub(crate) struct Asked {
     /// Frames with all there is.
     is_rich: bool,
-    wanted: Wanted,
+    pub(crate) wanted: Wanted,
 }
 
 impl Asked {
-    fn read(query: Vec<(String, String)>) -> Result<Asked, String> {
+    pub(crate) fn read(query: Vec<(String, String)>) -> Result<Asked, String> {
         let mut asked = Asked {
             is_rich: false,
             wanted: Wanted {

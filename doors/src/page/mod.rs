@@ -3,8 +3,8 @@
 //! The page is plain HTML, CSS and JavaScript modules, in the program itself: nothing is fetched from anywhere else, and a
 //! policy in its headers forbids that it ever is.
 
-mod audio;
-mod container;
+pub(crate) mod audio;
+pub(crate) mod container;
 mod files;
 
 use axum::Router;

@@ -11,8 +11,8 @@
 //! Clients of old know these; all else is sent on request, by the query of the address ([`query`]).
 
 mod acks;
-mod message;
-mod query;
+pub(crate) mod message;
+pub(crate) mod query;
 mod retake;
 mod session;
 

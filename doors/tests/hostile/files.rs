@@ -105,7 +105,7 @@ fn what_reaches_files_or_other_calls_is_the_operators_however_it_is_spelt() {
         }
     }
     let nul = Setting::new("init-prompt", "a\0b").apply(&element);
-    assert!(nul.unwrap_err().to_string().contains("text without NUL"));
+    assert_eq!(nul, Err(BadSetting::Zero("init-prompt".into())));
 }
 
 /// A way to bring a property.

@@ -1,6 +1,6 @@
 //! Deepgram's live transcription, `/v1/listen`: audio in binary messages, orders and results in JSON.
 
-mod query;
+pub(crate) mod query;
 mod results;
 
 use std::collections::BTreeMap;
@@ -305,7 +305,7 @@ enum Order {
 
 #[derive(Deserialize)]
 #[serde(tag = "type")]
-enum Message {
+pub(crate) enum Message {
     KeepAlive,
     Finalize,
     CloseStream,
@@ -317,8 +317,17 @@ enum Message {
     },
 }
 
+impl Message {
+    /// Or why it is none, in a sentence.
+    pub(crate) fn read(text: &str) -> Result<Message, String> {
+        serde_json::from_str(text).map_err(|err| {
+            format!("the message is none that is known here (KeepAlive, Finalize, CloseStream, Configure): {err}")
+        })
+    }
+}
+
 fn order(text: &str, control: &crate::call::Control, request: &str) -> Order {
-    match serde_json::from_str(text) {
+    match Message::read(text) {
         Ok(Message::KeepAlive) => Order::Nothing,
         Ok(Message::Finalize) => Order::Finalize,
         Ok(Message::CloseStream) => Order::Close,
@@ -333,9 +342,7 @@ fn order(text: &str, control: &crate::call::Control, request: &str) -> Order {
             }
             Order::Say(configure(keyterms, control, request))
         }
-        Err(err) => Order::Fault(format!(
-            "the message is none that is known here (KeepAlive, Finalize, CloseStream, Configure): {err}"
-        )),
+        Err(says) => Order::Fault(says),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::tap::conversation::{self, Conversation, Input, WAITING};
 use crate::tap::leg::Leg;
 
 /// What a request is refused with.
-struct No {
+pub(crate) struct No {
     status: StatusCode,
     why: String,
     headers: Vec<Header>,
@@ -45,7 +45,7 @@ impl No {
     }
 
     /// Its headers, the sentence among them (RFC 3261, 20.43).
-    fn headers(&self) -> Vec<Header> {
+    pub(crate) fn headers(&self) -> Vec<Header> {
         let plain = |c: &char| !c.is_control() && !"\"\\".contains(*c);
         let why: String = self.why.chars().filter(plain).take(200).collect();
         let mut headers = self.headers.clone();
@@ -519,7 +519,7 @@ impl Session {
 }
 
 /// The parts of a request's body that matter here.
-fn body(request: &Request) -> Result<Body, No> {
+pub(crate) fn body(request: &Request) -> Result<Body, No> {
     let content_type = request.headers.iter().find_map(|header| match header {
         Header::ContentType(kind) => Some(kind.value().to_owned()),
         _ => None,
@@ -535,7 +535,7 @@ fn body(request: &Request) -> Result<Body, No> {
     Ok(body)
 }
 
-fn required(request: &Request) -> Vec<String> {
+pub(crate) fn required(request: &Request) -> Vec<String> {
     let mut tags = Vec::new();
     for header in request.headers.iter() {
         if let Header::Require(require) = header {
@@ -550,7 +550,7 @@ fn required(request: &Request) -> Vec<String> {
 }
 
 /// Who calls, as the INVITE has it.
-fn caller(request: &Request) -> String {
+pub(crate) fn caller(request: &Request) -> String {
     let from = request
         .from_header()
         .ok()
@@ -567,7 +567,7 @@ fn caller(request: &Request) -> String {
 }
 
 /// A key in an INFO (`application/dtmf-relay` or `application/dtmf`).
-fn info_digit(request: &Request) -> Option<char> {
+pub(crate) fn info_digit(request: &Request) -> Option<char> {
     let text = std::str::from_utf8(&request.body).ok()?;
     let signal = text.lines().find_map(|line| {
         let (name, value) = line.split_once('=')?;

@@ -4,7 +4,7 @@
 //! Transactions, retransmissions and dialogs are `rsipstack`'s.
 
 mod answer;
-mod dialog;
+pub(crate) mod dialog;
 mod recording;
 
 pub use answer::{Answer, Refused, Stream};
