@@ -14,6 +14,8 @@ mod encoder;
 mod encoding;
 pub mod error;
 mod graph;
+// Instructions that the compiler has no other way to.
+#[allow(unsafe_code)]
 mod kernels;
 pub mod languages;
 mod load;

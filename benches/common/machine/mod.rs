@@ -1,8 +1,10 @@
 //! What the machine could do at best, measured: loops on registers for each precision, a stream through memory.
 
 #[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
 mod amx;
 #[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
 mod vector;
 
 use std::fmt;

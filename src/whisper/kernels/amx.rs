@@ -164,6 +164,7 @@ static SHAPE: Shape = Shape {
 /// The process may use tiles; nobody else keeps something in those of this thread.
 #[inline(always)]
 pub unsafe fn set_up() {
+    // SAFETY: the caller's; the shape is a static of the 64 bytes that are read.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPE, options(nostack, readonly)) };
 }
 
@@ -171,6 +172,7 @@ pub unsafe fn set_up() {
 /// As [`set_up`]'s.
 #[inline(always)]
 pub unsafe fn release() {
+    // SAFETY: the caller's; no memory is touched.
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
 
@@ -189,6 +191,7 @@ macro_rules! step {
             c: View<*mut f32>,
             accumulate: bool,
         ) {
+            // SAFETY: the caller's: every load and store is a tile inside one of the views.
             unsafe {
                 let lower = c.start.add(16 * c.stride);
                 if accumulate {

@@ -255,6 +255,7 @@ impl Shared {
     /// # Safety
     /// The offset must lie inside the output.
     unsafe fn at(&self, offset: usize) -> *mut f32 {
+        // SAFETY: the caller's.
         unsafe { self.0.add(offset) }
     }
 }

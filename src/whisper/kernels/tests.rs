@@ -52,6 +52,7 @@ impl Kernel for Exp<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         for x in self.0.chunks_exact_mut(S::LANES) {
+            // SAFETY: the chunk holds LANES values.
             unsafe { math::exp(S::load(x.as_ptr())).store(x.as_mut_ptr()) };
         }
     }
@@ -100,6 +101,7 @@ impl Kernel for Gelu<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         for x in self.0.chunks_exact_mut(S::LANES) {
+            // SAFETY: the chunk holds LANES values.
             unsafe { math::gelu(S::load(x.as_ptr())).store(x.as_mut_ptr()) };
         }
     }

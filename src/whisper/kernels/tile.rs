@@ -33,10 +33,10 @@ pub struct Halves;
 /// A word is four bytes, unsigned against signed, the sum an i32.
 pub struct Bytes;
 
-// SAFETY (all three): the caller's.
 impl Arithmetic for Single {
     #[inline(always)]
     unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S {
+        // SAFETY: the caller's.
         unsafe { x.mul_add(w, sum) }
     }
 }
@@ -44,6 +44,7 @@ impl Arithmetic for Single {
 impl Arithmetic for Halves {
     #[inline(always)]
     unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S {
+        // SAFETY: the caller's.
         unsafe { x.dot_halves(w, sum) }
     }
 
@@ -54,6 +55,7 @@ impl Arithmetic for Halves {
 impl Arithmetic for Bytes {
     #[inline(always)]
     unsafe fn add<S: Simd>(x: S, w: S, sum: S) -> S {
+        // SAFETY: the caller's.
         unsafe { x.dot_bytes(w, sum) }
     }
 

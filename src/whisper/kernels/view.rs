@@ -13,6 +13,7 @@ impl View<*const f32> {
     /// The place must lie in the matrix, or just behind it.
     #[inline(always)]
     pub unsafe fn from(self, row: usize, column: usize) -> Self {
+        // SAFETY: the caller's.
         let start = unsafe { self.start.add(row * self.stride + column) };
         View { start, ..self }
     }
@@ -23,6 +24,7 @@ impl View<*mut f32> {
     /// The place must lie in the matrix, or just behind it.
     #[inline(always)]
     pub unsafe fn from(self, row: usize, column: usize) -> Self {
+        // SAFETY: the caller's.
         let start = unsafe { self.start.add(row * self.stride + column) };
         View { start, ..self }
     }

@@ -152,10 +152,11 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 #[inline]
 pub fn dispatch_on<K: Kernel>(tier: Tier, kernel: K) -> K::Output {
     match tier.of_f32() {
-        // SAFETY (here and below): the tier was found on this processor.
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier was just found on this processor.
         Tier::Avx512 if tier.available() => unsafe { x86::run_avx512(kernel) },
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier was just found on this processor.
         Tier::Avx2 if tier.available() => unsafe { x86::run_avx2(kernel) },
         // SAFETY: arrays need no instructions of their own.
         _ => unsafe { kernel.run::<Portable>() },
@@ -166,14 +167,17 @@ pub fn dispatch_on<K: Kernel>(tier: Tier, kernel: K) -> K::Output {
 #[inline]
 pub fn dispatch_words<K: Kernel>(tier: Tier, kernel: K) -> K::Output {
     match tier {
-        // SAFETY (here and below): the tier was found on this processor.
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier was just found on this processor.
         Tier::Amx if tier.available() => unsafe { x86::run_amx(kernel) },
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier was just found on this processor.
         Tier::Avx512Bf16 if tier.available() => unsafe { x86::run_avx512_bf16(kernel) },
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier was just found on this processor.
         Tier::Avx512Vnni if tier.available() => unsafe { x86::run_avx512_vnni(kernel) },
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier was just found on this processor.
         Tier::AvxVnni if tier.available() => unsafe { x86::run_avx_vnni(kernel) },
         _ => dispatch_on(tier, kernel),
     }

@@ -1,5 +1,8 @@
 //! Eight lanes in an array, as the compiler vectorises them.
 
+// What makes the methods sound is said once, above the implementation.
+#![allow(unsafe_op_in_unsafe_fn)]
+
 use super::Simd;
 
 /// Eight lanes in an array: the scalar twin of the others, and what other processors run.
@@ -17,7 +20,7 @@ impl Portable {
     }
 }
 
-// SAFETY (`load` and `store`): the pointers are the caller's word.
+// SAFETY (`load` and what stores): the pointers are the caller's word.
 impl Simd for Portable {
     const LANES: usize = 8;
     #[inline(always)]
@@ -26,11 +29,11 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        Self(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+        Self(from.cast::<[f32; 8]>().read_unaligned())
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+        to.cast::<[f32; 8]>().write_unaligned(self.0)
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
@@ -124,11 +127,11 @@ impl Simd for Portable {
             let bits = x.to_bits();
             (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
         });
-        unsafe { to.cast::<[u16; 8]>().write_unaligned(halves) }
+        to.cast::<[u16; 8]>().write_unaligned(halves)
     }
     #[inline(always)]
     unsafe fn store_bytes(self, to: *mut u8) {
-        let bytes = unsafe { self.round() }.0.map(|x| x as u8);
-        unsafe { to.cast::<[u8; 8]>().write_unaligned(bytes) }
+        let bytes = self.round().0.map(|x| x as u8);
+        to.cast::<[u8; 8]>().write_unaligned(bytes)
     }
 }
