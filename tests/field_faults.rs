@@ -1,5 +1,5 @@
-//! What goes wrong around a process that runs for months: disks that fill, memory that is not there, instructions
-//! that do not exist. Each is told in a sentence, and the process lives.
+//! What goes wrong around a process that runs for months: disks that fill, memory that is not there, clocks that step,
+//! poor processors. Each is told in a sentence, and the process lives.
 //!
 //! What concerns a whole process is tried in one of its own: this program, started again for one test under a shell's limits.
 
@@ -9,10 +9,12 @@ mod element_support;
 mod synthetic;
 
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use element_support::*;
 use gst::ClockTime;
 use gst::prelude::*;
+use gst::subclass::prelude::*;
 
 /// Set in a process that a test started for itself.
 const CHILD: &str = "FIELD_FAULTS_CHILD";
@@ -158,6 +160,37 @@ fn a_model_that_does_not_fit_into_memory_is_told_and_another_runs() {
     );
 }
 
+const SPOKEN: [&str; 2] = ["fr-numero", "fr-bruit"];
+
+fn transcripts() -> String {
+    let said = SPOKEN.map(|name| {
+        let bench = Bench::new()
+            .set("language", "fr")
+            .set_str("audio-ctx", "auto")
+            .play();
+        transcript(&bench, name)
+    });
+    said.join(" / ")
+}
+
+#[test]
+fn a_processor_without_vectors_hears_the_same_words() {
+    let said = transcripts();
+    if let Some(expected) = child() {
+        assert_eq!(said, expected);
+        return;
+    }
+    for tier in ["portable", "avx2"] {
+        again(
+            "a_processor_without_vectors_hears_the_same_words",
+            &SHELL,
+            "",
+            &said,
+            &[("WHISPERSTREAM_CPU", tier)],
+        );
+    }
+}
+
 #[test]
 fn instructions_that_do_not_exist_are_warned_of() {
     if child().is_some() {
@@ -182,4 +215,98 @@ fn instructions_that_do_not_exist_are_warned_of() {
         "yes",
         &[("WHISPERSTREAM_CPU", "sse9")],
     );
+}
+
+mod stepping {
+    use super::*;
+
+    /// A clock that is set by hand, as the system's is.
+    #[derive(Default)]
+    pub struct Stepping {
+        pub now: AtomicU64,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for Stepping {
+        const NAME: &'static str = "SteppingClock";
+        type Type = super::SteppingClock;
+        type ParentType = gst::Clock;
+    }
+
+    impl ObjectImpl for Stepping {}
+    impl GstObjectImpl for Stepping {}
+    impl ClockImpl for Stepping {
+        fn internal_time(&self) -> ClockTime {
+            ClockTime::from_nseconds(self.now.load(Ordering::SeqCst))
+        }
+    }
+}
+
+glib::wrapper! {
+    pub struct SteppingClock(ObjectSubclass<stepping::Stepping>) @extends gst::Clock, gst::Object;
+}
+
+const HOUR: u64 = 3_600_000_000_000;
+
+/// Says a sentence three times to a live element whose clock runs, then reads this much before the last two times.
+fn across(steps: [i64; 2]) -> (Vec<Vec<String>>, Vec<Out>, Vec<u64>) {
+    let bench = Bench::live()
+        .set_str("pace", "exact")
+        .set_str("precision", "int8")
+        .set_str("audio-ctx", "auto")
+        .set("latency", 30_000u32);
+    let clock: SteppingClock = glib::Object::new();
+    let set = |ns: u64| clock.imp().now.store(ns, Ordering::SeqCst);
+    set(10 * HOUR);
+    bench.element.set_clock(Some(&clock)).unwrap();
+    bench
+        .element
+        .set_base_time(ClockTime::from_nseconds(10 * HOUR));
+    let bench = bench.play();
+    let (mut at, mut now, mut told) = (ClockTime::ZERO, 10 * HOUR, Vec::new());
+    let mut said = Vec::new();
+    for step in [0, steps[0], steps[1]] {
+        now = now.saturating_add_signed(step);
+        for chunk in samples("fr-accueil").chunks(320) {
+            bench.push(chunk, at).unwrap();
+            at += ClockTime::from_nseconds(chunk.len() as u64 * 62_500);
+            now += chunk.len() as u64 * 62_500;
+            set(now);
+        }
+        bench.event(gst::event::CustomDownstream::new(
+            gst::Structure::builder("whisperstream/flush")
+                .field("marker", "said")
+                .build(),
+        ));
+        let before: usize = said.iter().map(Vec::len).sum();
+        let all = words(&bench.record.text());
+        said.push(all[before..].to_vec());
+        let delays = bench.element_messages("whisperstream/words");
+        told.extend(delays.iter().map(|told| told.get::<u64>("delay").unwrap()));
+    }
+    bench.eos();
+    (said, bench.record.outs(), told)
+}
+
+#[test]
+fn a_clock_that_steps_changes_no_word_and_no_time() {
+    let (calm, outs, _) = across([0, 0]);
+    assert!(
+        calm.iter().all(|said| said.contains(&"nouvelle".into())),
+        "{calm:?}"
+    );
+    for steps in [
+        [HOUR as i64, -2 * HOUR as i64],
+        [-5 * HOUR as i64, 3 * HOUR as i64],
+    ] {
+        let (said, stepped, _) = across(steps);
+        assert_eq!(said, calm, "{steps:?}");
+        let texts = |outs: &[Out]| -> Vec<Out> {
+            let texts = outs.iter().filter(|out| matches!(out, Out::Text(..)));
+            texts.cloned().collect()
+        };
+        assert_eq!(texts(&stepped), texts(&outs), "{steps:?}");
+        let end = outs.last().unwrap().end();
+        assert_covers(&stepped, ClockTime::ZERO, end);
+    }
 }

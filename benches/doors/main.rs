@@ -7,16 +7,20 @@
 //! - `delay`: from the end of a word, as its last sample is sent, to its text at the client, door by door, beside the element
 //!   in a pipeline with no door.
 //!
-//!     cargo bench -p whisperstream-doors --bench doors -- [churn|crowd|delay]...
+//! - `turnover`: 200 calls at a time that come and go for an hour (`turnover=20:1`: 20 for a minute). Only where it is asked for.
+//!
+//!     cargo bench -p whisperstream-doors --bench doors -- [churn|crowd|delay|turnover[=LINES:MINUTES]]...
 
 mod churn;
 mod clients;
 mod crowd;
 mod delay;
 mod server;
+mod turnover;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What went wrong, in a sentence.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -29,13 +33,29 @@ async fn main() -> ExitCode {
         .filter(|arg| arg != "--bench")
         .collect();
     let wants = |name: &str| asked.is_empty() || asked.iter().any(|arg| arg == name);
-    match run(wants).await {
+    let result = match asked.iter().find_map(|arg| turnover_of(arg)) {
+        Some((lines, minutes)) => {
+            turnover::run(lines, Duration::from_secs_f64(60.0 * minutes)).await
+        }
+        None => run(wants).await,
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
             eprintln!("error: {err}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Lines at a time, and minutes.
+fn turnover_of(arg: &str) -> Option<(usize, f64)> {
+    let sizes = arg.strip_prefix("turnover")?;
+    let sizes = sizes.strip_prefix('=').and_then(|sizes| {
+        let (lines, minutes) = sizes.split_once(':')?;
+        Some((lines.parse().ok()?, minutes.parse().ok()?))
+    });
+    Some(sizes.unwrap_or((200, 60.0)))
 }
 
 async fn run(wants: impl Fn(&str) -> bool) -> Result<(), Failure> {

@@ -43,12 +43,14 @@ pub fn start_at(form: Form, level: Option<Level>) {
     };
 }
 
-/// Between two lines that say the same.
-const QUIET: Duration = Duration::from_secs(1);
+/// Different things to say that are remembered.
+const REMEMBERED: usize = 1024;
 
-/// Keeps a flood out of the log: what strangers can have said as often as they like is said once a second.
+/// Keeps a flood out of the log: what strangers, or every call, can have said as often as they like is said once in a while.
 #[derive(Debug)]
 pub struct Hush<Key> {
+    /// Between two lines that say the same.
+    quiet: Duration,
     told: HashMap<Key, Told>,
 }
 
@@ -58,21 +60,28 @@ struct Told {
     untold: u64,
 }
 
-impl<Key> Default for Hush<Key> {
-    fn default() -> Self {
+impl<Key: Eq + Hash> Hush<Key> {
+    /// The same is told again when this time has gone by.
+    pub fn new(quiet: Duration) -> Hush<Key> {
         Hush {
+            quiet,
             told: HashMap::new(),
         }
     }
-}
 
-impl<Key: Eq + Hash> Hush<Key> {
-    /// Whether `key` is to be told now: then, how many came since it was told last. Keys are never forgotten: let there be few.
+    /// Whether `key` is to be told now: then, how many came since it was told last.
     pub fn tells(&mut self, key: Key) -> Option<u64> {
         self.tells_at(key, Instant::now())
     }
 
     fn tells_at(&mut self, key: Key, now: Instant) -> Option<u64> {
+        if self.told.len() >= REMEMBERED && !self.told.contains_key(&key) {
+            self.told
+                .retain(|_, told| now.saturating_duration_since(told.last) < self.quiet);
+            if self.told.len() >= REMEMBERED {
+                self.told.clear();
+            }
+        }
         match self.told.entry(key) {
             Entry::Vacant(place) => {
                 place.insert(Told {
@@ -83,7 +92,7 @@ impl<Key: Eq + Hash> Hush<Key> {
             }
             Entry::Occupied(mut told) => {
                 let told = told.get_mut();
-                if now.saturating_duration_since(told.last) < QUIET {
+                if now.saturating_duration_since(told.last) < self.quiet {
                     told.untold += 1;
                     return None;
                 }
@@ -98,14 +107,27 @@ impl<Key: Eq + Hash> Hush<Key> {
 mod tests {
     use super::*;
 
+    const QUIET: Duration = Duration::from_secs(1);
+
     #[test]
     fn a_flood_is_told_once_a_second() {
-        let (mut hush, now) = (Hush::default(), Instant::now());
+        let (mut hush, now) = (Hush::new(QUIET), Instant::now());
         assert_eq!(hush.tells_at("full", now), Some(0));
         assert_eq!(hush.tells_at("full", now), None);
         assert_eq!(hush.tells_at("full", now + QUIET / 2), None);
         assert_eq!(hush.tells_at("closing", now), Some(0));
         assert_eq!(hush.tells_at("full", now + QUIET), Some(2));
         assert_eq!(hush.tells_at("full", now + QUIET * 2), Some(0));
+    }
+
+    #[test]
+    fn a_flood_of_different_things_is_not_remembered_for_ever() {
+        let (mut hush, now) = (Hush::new(QUIET), Instant::now());
+        for number in 0..10 * REMEMBERED as u32 {
+            assert_eq!(hush.tells_at(number, now + QUIET / 100 * number), Some(0));
+            assert!(hush.told.len() <= REMEMBERED);
+        }
+        let last = 10 * REMEMBERED as u32 - 1;
+        assert_eq!(hush.tells_at(last, now + QUIET / 100 * last), None);
     }
 }

@@ -87,6 +87,8 @@ struct Inner {
     calls: Mutex<HashMap<String, Entry>>,
     /// Refusals in the log, by door and cause.
     told: Mutex<Hush<(&'static str, &'static str)>>,
+    /// The element's warnings in the log.
+    warned: Mutex<Hush<String>>,
     peers: Mutex<Peers>,
     /// Counts calls that are there, so that their end can be awaited.
     count: watch::Sender<usize>,
@@ -108,6 +110,10 @@ pub struct Listing {
 
 /// Events of a call that a slow watcher may miss before it is told that it did.
 const WATCHED: usize = 1024;
+/// How often the log says the same of refused calls, and of those that are there: some warnings, such as that the demo model
+/// runs, come with every call.
+const REFUSED_AGAIN: Duration = Duration::from_secs(1);
+const WARNED_AGAIN: Duration = Duration::from_secs(3600);
 
 impl Exchange {
     pub fn new(policy: Policy) -> Exchange {
@@ -124,7 +130,8 @@ impl Exchange {
                 phase: watch::Sender::new(Phase::Open),
                 overload: AtomicU32::new(0),
                 calls: Mutex::default(),
-                told: Mutex::default(),
+                told: Mutex::new(Hush::new(REFUSED_AGAIN)),
+                warned: Mutex::new(Hush::new(WARNED_AGAIN)),
                 count: watch::Sender::new(0),
             }),
         }

@@ -138,7 +138,11 @@ impl Place {
             }
             Event::Figures { leg, figures } => self.count(leg.clone(), *figures),
             Event::Dropped(span) => tracing::warn!(call = %self.id, ?span, "audio was not heard"),
-            Event::Warning { reason } => tracing::debug!(call = %self.id, "{reason}"),
+            Event::Warning { reason } => {
+                if let Some(untold) = lock(&self.exchange.inner.warned).tells(reason.clone()) {
+                    tracing::warn!(call = %self.id, untold, "{reason}");
+                }
+            }
             Event::Failed { reason } => {
                 tracing::error!(call = %self.id, door = self.door, "the call failed: {reason}")
             }

@@ -202,3 +202,25 @@ fn it_has_all_descriptors_that_it_may_have() {
     assert_eq!(fields[3], fields[4], "{line}");
     assert_ne!(fields[3], "100", "{line}");
 }
+
+#[test]
+fn a_disk_that_cannot_be_written_is_in_the_log_and_the_call_is_told_its_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_folder = dir.path().join("file");
+    std::fs::write(&no_folder, "").unwrap();
+    let dumps = format!("dump-dir={}", no_folder.display());
+    let args = ["--line", "0", "--language", "fr", "--set", &dumps];
+    let (server, port) = Program::server(&args, &[], "tcp://");
+    for _ in 0..2 {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.write_all(&common::audio("fr-court")).unwrap();
+        socket.shutdown(Shutdown::Write).unwrap();
+        let mut told = String::new();
+        socket.read_to_string(&mut told).unwrap();
+        assert!(told.contains("allô"), "{told}");
+    }
+    server.wait_for_error("not recorded any more");
+    // What every call says is said once.
+    let said = server.errors();
+    assert_eq!(said.matches("whisper-nano").count(), 1, "{said}");
+}
