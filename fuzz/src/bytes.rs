@@ -83,6 +83,11 @@ impl<'a> Bytes<'a> {
     }
 }
 
+/// So many bytes of speech.
+pub fn speech(count: usize) -> Vec<u8> {
+    SPEECH.iter().copied().cycle().take(count).collect()
+}
+
 /// A recording, without its header.
 static SPEECH: &[u8] = {
     let wav = include_bytes!("../../tests/audio/en-short.wav");

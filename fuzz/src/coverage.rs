@@ -8,6 +8,9 @@ use std::sync::{Mutex, PoisonError};
 /// Where the counters are: start and length.
 static REGIONS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
+const BLOCK: usize = 256;
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
 /// Called by instrumented objects.
 #[unsafe(no_mangle)]
 extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, stop: *mut u8) {
@@ -56,8 +59,9 @@ impl Coverage {
         let mut is_new = false;
         for (at, seen) in &mut self.regions {
             let counters = counters(*at, seen.len());
-            for (counts, seen) in counters.chunks_mut(64).zip(seen.chunks_mut(64)) {
-                if counts.iter().all(|count| *count == 0) {
+            for (counts, seen) in counters.chunks_mut(BLOCK).zip(seen.chunks_mut(BLOCK)) {
+                // Nearly all: to compare a block at a time is ten times as fast.
+                if ZEROS.get(..counts.len()) == Some(counts) {
                     continue;
                 }
                 for (count, seen) in counts.iter_mut().zip(seen) {

@@ -19,6 +19,8 @@ mod faults;
 mod mutate;
 mod run;
 mod seeds;
+mod server;
+mod sip;
 mod targets;
 
 use std::error::Error;

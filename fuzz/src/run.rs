@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::error::Error;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,10 @@ pub fn run(target: &Target, count: u64, options: &Options) -> Result<(), Box<dyn
             Some(known) => known.clone(),
             None => mutator.mutate(&pool, LONGEST),
         };
-        coverage.reset();
+        if target.is_foreign {
+            // What other threads did meanwhile is not this input's.
+            coverage.reset();
+        }
         let (outcome, took) = execute(target, &input)?;
         slowest = slowest.max(took);
         let is_new = coverage.take();
@@ -49,8 +53,18 @@ pub fn run(target: &Target, count: u64, options: &Options) -> Result<(), Box<dyn
             .filter(|c| c.is_ascii_alphabetic() || *c == '|')
             .take(160)
             .collect();
-        if pool.len() < POOL && (said.insert(kind) || is_new) && known.get(i as usize).is_none() {
-            pool.push(input);
+        let says_new = said.insert(hash(&kind));
+        // Sentences that repeat what was sent are new each time: code that is counted tells more.
+        let leads = if coverage.is_there() {
+            is_new
+        } else {
+            says_new
+        };
+        if leads && known.get(i as usize).is_none() {
+            match pool.len() < POOL {
+                true => pool.push(input),
+                false => pool[known.len() + mutator.below(POOL - known.len())] = input,
+            }
         }
     }
     let (took, largest) = (start.elapsed(), cap::largest());
@@ -70,6 +84,12 @@ pub fn run(target: &Target, count: u64, options: &Options) -> Result<(), Box<dyn
         eprintln!("{}: {count} inputs kept of {}", target.name, kept.len());
     }
     Ok(())
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The inputs that together reach all that the pool reaches, small ones first; without the seeds, which are kept anyway.

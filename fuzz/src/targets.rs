@@ -5,7 +5,7 @@ use std::time::Duration;
 use doors::fuzzing as doors_of;
 use gstwhisperstream::whisper::fuzzing as weights;
 
-use crate::{calls, element};
+use crate::{calls, element, server, sip};
 
 #[derive(Clone, Copy)]
 pub struct Target {
@@ -57,6 +57,9 @@ pub fn all() -> Vec<Target> {
         whole("element", element::parse, 100),
         whole("call-raw", calls::raw, 200),
         whole("call-media", calls::media, 200),
+        whole("session", server::session, 400),
+        whole("wire", server::wire, 200),
+        whole("sip-wire", sip::wire, 1_000),
     ];
     plain.chain(slow).collect()
 }
