@@ -9,6 +9,7 @@ mod demo;
 mod embedding;
 mod files;
 mod inspect;
+mod leaks;
 mod legs;
 mod messages;
 mod migrating;

@@ -146,13 +146,15 @@ impl Running {
     }
 }
 
-/// Starts a program with the plugin in its path and standard input at hand.
+/// Starts a program with the plugin in its path and standard input at hand. It logs what the test asks for, not what the tester's shell does.
 pub fn start(command: &mut Command) -> Running {
     let name = format!("{command:?}");
+    if !command.get_envs().any(|(key, _)| key == "GST_DEBUG") {
+        command.env_remove("GST_DEBUG");
+    }
     let mut child = command
         .env("GST_PLUGIN_PATH", plugin_folder())
         .env("GST_REGISTRY", registry())
-        .env_remove("GST_DEBUG")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
