@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use gst::ClockTime;
+use serde::{Deserialize, Serialize};
 
+use super::saved::instant;
 use crate::text::{Rewrite, Spoken};
 
 /// A committed word on the segment's clock.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimedWord {
     /// As decoded: with its leading space, if it has one.
     pub text: String,
     pub tokens: Vec<u32>,
+    #[serde(with = "instant")]
     pub start: ClockTime,
+    #[serde(with = "instant")]
     pub end: ClockTime,
     pub confidence: f32,
 }

@@ -67,6 +67,16 @@ impl Edits {
         self.redactor.start().map(clock_time)
     }
 
+    /// What is held back, and why.
+    pub fn held(&self) -> &Redactor<TimedWord> {
+        &self.redactor
+    }
+
+    /// Goes on with what another has held back.
+    pub fn hold(&mut self, held: Redactor<TimedWord>) {
+        self.redactor = held;
+    }
+
     /// Forgets what is held back.
     pub fn forget(&mut self) {
         self.redactor.reset();

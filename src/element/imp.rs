@@ -14,6 +14,7 @@ use super::input::Input;
 use super::output::Output;
 use super::pads;
 use super::properties;
+use super::saved::Resumed;
 use super::session::{Held, Marker};
 use super::settings::Settings;
 use super::speaker::Speaker;
@@ -35,6 +36,8 @@ pub struct WhisperStream {
     pub(super) timeline: Mutex<Timeline>,
     pub(super) input: Mutex<Input>,
     pub(super) held: Mutex<Held>,
+    /// A stream to go on with, until its first segment.
+    pub(super) resumed: Mutex<Option<Resumed>>,
     /// Markers of `flush-speech` that wait for their turn.
     pub(super) markers: Mutex<Vec<Marker>>,
     /// Between FLUSH_START and FLUSH_STOP, and outside PAUSED and PLAYING.
@@ -73,6 +76,7 @@ impl ObjectSubclass for WhisperStream {
             timeline: Mutex::default(),
             input: Mutex::default(),
             held: Mutex::default(),
+            resumed: Mutex::default(),
             markers: Mutex::default(),
             flushing: AtomicBool::new(true),
             stopping: AtomicBool::new(true),

@@ -29,7 +29,7 @@ pub struct Input {
     pub upstream_live: bool,
     pub upstream_latency: ClockTime,
     /// The first half of a sample whose second half is still to come.
-    carry: Option<u8>,
+    pub carry: Option<u8>,
     has_caps: bool,
     /// Position up to which passes are over, and of the last `stats` message.
     pub heard: Samples,
@@ -185,6 +185,9 @@ impl WhisperStream {
         let lateness = lock(&self.settings).lateness();
         let mut speaker = lock(&self.speaker);
         let pushed = speaker.out.set_segment(segment, seqnum, lateness);
+        drop(speaker);
+        self.take_up();
+        let mut speaker = lock(&self.speaker);
         if let Some(tags) = speaker.stream.language.as_deref().and_then(language_tags) {
             speaker.out.tag(tags);
         }

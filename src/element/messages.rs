@@ -15,6 +15,7 @@
 //! | `whisperstream/redact` | digits were masked: the stretch in which they are spoken | |
 //! | `whisperstream/language` | when it is known | `language`, `probability` |
 //! | `whisperstream/flushed` | when a flush is done | `marker` |
+//! | `whisperstream/saved` | when the event `whisperstream/save` passes | `marker`, `position` (samples), `state` (GBytes) |
 //! | `whisperstream/dropped` | audio was dropped | (the stretch that was) |
 //! | `whisperstream/overload` | what is done so that the machine keeps up has changed | `level`, `reason`, `chunk`, `audio-ctx`, `late`, `busy` |
 //! | `whisperstream/stats` | every 10 s of audio and at EOS | as the property `stats` |

@@ -27,6 +27,7 @@ mod meta;
 mod output;
 mod pads;
 mod properties;
+mod saved;
 mod session;
 mod settings;
 mod speaker;

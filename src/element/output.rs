@@ -90,6 +90,11 @@ impl Output {
         self.covered
     }
 
+    /// What lies before `covered` was pushed by another, which this one takes the place of.
+    pub fn go_on_from(&mut self, covered: ClockTime) {
+        self.covered = self.covered.max(covered);
+    }
+
     /// How the last push went; an error is told once, end of stream for good.
     pub fn take_flow(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
         match self.flow {

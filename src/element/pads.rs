@@ -6,6 +6,7 @@ use gst_base::subclass::prelude::*;
 
 use super::far_end;
 use super::imp::{CAT, WhisperStream, lock};
+use super::saved::save_marker;
 
 /// The caps that the sink takes.
 pub fn sink_caps() -> gst::Caps {
@@ -107,6 +108,9 @@ impl WhisperStream {
             let end = lock(&self.timeline).end();
             self.flushed(&marker, end);
             return drained;
+        }
+        if let Some(marker) = save_marker(&event) {
+            return self.save(&marker);
         }
         match event.view() {
             EventView::FlushStart(_) => {

@@ -267,6 +267,11 @@ pub fn all() -> Vec<glib::ParamSpec> {
             d.dump_dir.as_deref(),
             Ready,
         ),
+        glib::ParamSpecBoxed::builder::<glib::Bytes>("resume")
+            .nick("Resume")
+            .blurb("Stream to go on with, as the field state of a message whisperstream/saved has it: the same words at the same times as where it was saved. All other properties must be that one's. Unset: a new stream")
+            .mutable_ready()
+            .build(),
         number(
             "latency",
             "Time that text may take, in milliseconds: 0 to 3600000. Added to the pipeline's latency if upstream is live; GAP events never lag the input by more",
@@ -495,6 +500,7 @@ impl WhisperStream {
             "fillers" => s.fillers.to_value(),
             "redact" => s.redact.to_value(),
             "dump-dir" => s.dump_dir.to_value(),
+            "resume" => s.resume.to_value(),
             "speaking" => (self.speech_so_far().is_some()).to_value(),
             "speech-duration" => {
                 let ms = self.speech_so_far().map_or(0, |speech| speech.as_millis());
@@ -567,6 +573,7 @@ fn store(s: &mut Settings, name: &str, value: &glib::Value) -> Option<()> {
         "fillers" => s.fillers = get::<Fillers>(value)?,
         "redact" => s.redact = get::<Redact>(value)?,
         "dump-dir" => s.dump_dir = get(value)?,
+        "resume" => s.resume = get(value)?,
         "latency" => s.latency_ms = get(value)?,
         "lateness" => s.lateness_ms = get(value)?,
         _ => return None,

@@ -55,6 +55,7 @@ impl WhisperStream {
         self.clamped.store(0, Ordering::Relaxed);
         self.observed_delay_ms.store(0, Ordering::Relaxed);
         lock(&self.speaker).out.reset();
+        self.read_resumed()?;
         let pace = match lock(&self.settings).pace {
             Pace::Live => engine::Pace::Live,
             // What upstream is will be known with the first buffer.
@@ -98,6 +99,7 @@ impl WhisperStream {
     pub(super) fn forget(&self) {
         let position = self.session().map_or(0, |session| session.position());
         lock(&self.timeline).start(position, ClockTime::ZERO);
+        *lock(&self.resumed) = None;
         {
             let mut input = lock(&self.input);
             input.flush();
@@ -222,9 +224,11 @@ impl WhisperStream {
                 element.imp().hear(number, event);
             }
         });
-        let session = match self.session() {
-            Some(before) => before.succeed(wanted, listener),
-            None => Session::open(wanted, listener),
+        let resumed = lock(&self.resumed).as_ref().map(|it| it.stream.clone());
+        let session = match (resumed, self.session()) {
+            (Some(stream), _) => Session::resume(wanted, stream, listener),
+            (None, Some(before)) => before.succeed(wanted, listener),
+            (None, None) => Session::open(wanted, listener),
         }
         .map_err(|err| error_message(&err))?;
         let before = {
@@ -424,6 +428,7 @@ pub fn error_message(error: &EngineError) -> gst::ErrorMessage {
         EngineError::Settings(_)
         | EngineError::Vad(_)
         | EngineError::Heads { .. }
+        | EngineError::NotResumed(_)
         | EngineError::NoHeads => {
             gst::error_msg!(gst::ResourceError::Settings, ("{error}"))
         }

@@ -42,6 +42,7 @@ pub struct Settings {
     pub redact: Redact,
     /// Where streams are recorded.
     pub dump_dir: Option<String>,
+    pub resume: Option<glib::Bytes>,
     /// `rule`, `task`, `compat`, `buffer_trimming` and `audio_ctx` in here are not used: the enums above are.
     pub policy: PolicySettings,
 }
@@ -71,6 +72,7 @@ impl Default for Settings {
             fillers: Fillers::default(),
             redact: Redact::default(),
             dump_dir: None,
+            resume: None,
             policy: PolicySettings::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use gst::ClockTime;
+use serde::{Deserialize, Serialize};
 
 use super::Unit;
 use super::cues::{TimedWord, attach_punctuation, clock_time};
@@ -10,8 +11,9 @@ use super::edits::Edits;
 use super::json::{Piece, Stream};
 use super::messages::Stretch;
 use super::output::Output;
+use super::saved::{instant, instant_if_any};
 use crate::policy::Samples;
-use crate::text::redact::{Redacted, Span};
+use crate::text::redact::{Redacted, Redactor, Span};
 use crate::text::{Cue, CueRules, Cues};
 
 /// Most words of an utterance kept for its `final` message; of a longer one the newest are.
@@ -67,11 +69,13 @@ pub struct Progress {
 }
 
 /// An utterance so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Utterance {
     pub number: u64,
     pub words: Vec<TimedWord>,
+    #[serde(with = "instant_if_any")]
     pub start: Option<ClockTime>,
+    #[serde(with = "instant")]
     pub end: ClockTime,
     /// The oldest words are not kept any more.
     pub truncated: bool,
@@ -100,6 +104,20 @@ pub struct Manner {
     pub live: bool,
     pub latency: ClockTime,
     pub chunk: ClockTime,
+}
+
+/// What is decided and not yet told, and how far the text has come.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedSpeaker {
+    speaking: bool,
+    utterance: Utterance,
+    floor: Samples,
+    language: Option<String>,
+    probability: f32,
+    redactor: Redactor<TimedWord>,
+    cue: Vec<TimedWord>,
+    #[serde(with = "instant")]
+    covered: ClockTime,
 }
 
 /// What lies behind the lock that the worker and the streaming thread share; see [`super`] for the order of locks.
@@ -137,6 +155,32 @@ impl Speaker {
             untold: Vec::new(),
             cues: Cues::live(CueRules::default()),
         }
+    }
+
+    /// What is to be known to go on elsewhere. Others' events that wait here stay here.
+    pub fn save(&self) -> SavedSpeaker {
+        SavedSpeaker {
+            speaking: self.speaking,
+            utterance: self.utterance.clone(),
+            floor: self.floor,
+            language: self.stream.language.clone(),
+            probability: self.stream.probability,
+            redactor: self.edits.held().clone(),
+            cue: self.cues.held().to_vec(),
+            covered: self.out.covered(),
+        }
+    }
+
+    /// Goes on with what another had said; the text of its segment is covered as far as that one's was.
+    pub fn take_up(&mut self, saved: &SavedSpeaker) {
+        self.speaking = saved.speaking;
+        self.utterance = saved.utterance.clone();
+        self.floor = saved.floor;
+        self.stream.language = saved.language.clone();
+        self.stream.probability = saved.probability;
+        self.edits.hold(saved.redactor.clone());
+        self.cues.hold(saved.cue.clone());
+        self.out.go_on_from(saved.covered);
     }
 
     /// Forgets what was not said yet, and the segment: FLUSH_STOP.

@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 
 use gst::ClockTime;
+use serde::{Deserialize, Serialize};
 
+use super::saved::instant;
 use crate::policy::Samples;
 
 /// Nanoseconds of one sample at 16 kHz; exact.
@@ -33,9 +35,10 @@ pub fn samples_in(time: ClockTime) -> Samples {
 }
 
 /// From `position` on, samples follow each other from `pts`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Anchor {
     position: Samples,
+    #[serde(with = "instant")]
     pts: ClockTime,
 }
 
@@ -53,11 +56,12 @@ pub enum Join {
 }
 
 /// One stream's map from sample positions to timestamps.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Timeline {
     anchors: VecDeque<Anchor>,
     position: Samples,
     /// Added to timestamps since they ran backwards; the count of samples goes on.
+    #[serde(with = "instant")]
     shift: ClockTime,
     /// No sample since the segment's start or the last jump: a hole needs no silence.
     fresh: bool,

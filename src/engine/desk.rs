@@ -8,10 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use super::inbox::{Audio, Inbox, Mark, Take};
+use super::inbox::{Audio, Inbox, Mark, SavedInbox, Take};
 use super::stats::{Meter, duration};
+use super::worker::SavedWorker;
 use super::{Event, Listener, Stats, Stopped, lock};
-use crate::policy::{PolicySettings, Samples};
+use crate::policy::{PolicySettings, Samples, SavedPolicy};
 use crate::whisper::Cancel;
 
 /// How long `flush_end` waits for a listener call under way, which may itself wait for the caller.
@@ -41,6 +42,9 @@ struct State {
     /// The policy has yet to forget what it holds.
     reset: bool,
     update: Option<PolicySettings>,
+    /// The worker is asked what it is, and its answer.
+    saving: bool,
+    saved: Option<(SavedPolicy, SavedWorker)>,
     /// The pass under way.
     busy: Option<Cancel>,
     in_listener: bool,
@@ -69,6 +73,8 @@ pub(super) enum Job {
     Quit,
     Update(PolicySettings),
     Reset(Samples),
+    /// To be answered by [`Desk::saved`].
+    Save,
     Audio {
         take: Take,
         epoch: u64,
@@ -114,6 +120,8 @@ impl Desk {
                 drained: 0,
                 reset: false,
                 update: None,
+                saving: false,
+                saved: None,
                 busy: None,
                 in_listener: false,
                 worker: None,
@@ -173,6 +181,25 @@ impl Desk {
             }
             if state.busy.is_none() && !state.inbox.is_ready() {
                 return Ok(());
+            }
+            state = wait(&self.freed, state);
+        }
+    }
+
+    /// What worker and inbox are when there is nothing to do with what is here.
+    pub(super) fn save(&self) -> Result<((SavedPolicy, SavedWorker), SavedInbox), Stopped> {
+        self.settle()?;
+        let mut state = lock(&self.state);
+        let epoch = state.epoch;
+        state.saving = true;
+        self.work.notify_one();
+        loop {
+            state.refusal()?;
+            if state.epoch != epoch {
+                return Err(Stopped::Flushing);
+            }
+            if let Some(saved) = state.saved.take() {
+                return Ok((saved, state.inbox.save()));
             }
             state = wait(&self.freed, state);
         }
@@ -361,8 +388,17 @@ impl Desk {
                     cancel,
                 };
             }
+            if std::mem::take(&mut state.saving) {
+                return Job::Save;
+            }
             state = wait(&self.work, state);
         }
+    }
+
+    /// Answers [`Job::Save`].
+    pub(super) fn saved(&self, policy: SavedPolicy, worker: SavedWorker) {
+        lock(&self.state).saved = Some((policy, worker));
+        self.freed.notify_all();
     }
 
     /// Calls the listener unless the session is closed or `epoch` is past. Returns whether it did.

@@ -11,7 +11,7 @@ use super::stats::duration;
 use super::{Event, Listener, lock};
 use crate::policy::Samples;
 use crate::speech::{
-    Ask, BargeIn, BargeInSettings, Boundary, Detection, Ear, Echo, Frame, VadSettings,
+    Ask, BargeIn, BargeInSettings, Boundary, Detection, Ear, Echo, Frame, SavedEar, VadSettings,
 };
 
 /// No speech.
@@ -83,6 +83,27 @@ impl Hearing {
         let mut far = lock(&self.far_end);
         let far = far.get_or_insert_with(FarEnd::default);
         far.echo.hear_far(position, samples);
+    }
+
+    /// What the ear is, if there is one.
+    pub fn save(&self) -> Option<SavedEar> {
+        lock(&self.ear).as_ref().map(Ear::save)
+    }
+
+    /// Goes on where another ear was saved. Without one, or with one of another kind, it hears afresh from `position` on.
+    pub fn resume(&self, saved: Option<SavedEar>, position: Samples) {
+        let mut ear = lock(&self.ear);
+        let Some(ear) = ear.as_mut() else { return };
+        let resumed = saved.map(|saved| ear.resume(saved));
+        if !matches!(resumed, Some(Ok(()))) {
+            ear.reset(position);
+        }
+        self.speech
+            .store(ear.speech().unwrap_or(SILENCE), Ordering::Relaxed);
+    }
+
+    pub fn barge_in(&self) -> BargeIn {
+        lock(&self.barge_in).clone()
     }
 
     /// There is no far end any more.

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::Pace;
+use serde::{Deserialize, Serialize};
+
+use super::{NotResumed, Pace};
 use crate::policy::Samples;
 use crate::speech::{Boundary, Detection, Interruption};
 use crate::whisper::{FRAME, SAMPLE_RATE};
@@ -123,6 +125,32 @@ enum Next {
     Mark,
 }
 
+/// What waited when a stream was saved: less than a chunk, and nothing to be told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SavedInbox {
+    start: Samples,
+    grid: Samples,
+    waiting: u64,
+    samples: Vec<i16>,
+}
+
+impl SavedInbox {
+    /// Stream position behind the last sample.
+    pub(super) fn end(&self) -> Samples {
+        self.start.saturating_add(self.waiting)
+    }
+
+    /// Leaves the samples out.
+    pub(super) fn take_audio(&mut self) {
+        self.samples = Vec::new();
+    }
+
+    /// Gives them back.
+    pub(super) fn fill(&mut self, samples: Vec<i16>) {
+        self.samples = samples;
+    }
+}
+
 /// Bounded in both paces: exact refuses what does not fit; live drops the oldest, or refuses too where nobody minds to
 /// wait ([`Inbox::wait`]).
 pub(super) struct Inbox {
@@ -171,6 +199,29 @@ impl Inbox {
             arrivals: VecDeque::new(),
             dropped: 0,
         }
+    }
+
+    /// What waits, when no pass is due.
+    pub(super) fn save(&self) -> SavedInbox {
+        SavedInbox {
+            start: self.start,
+            grid: self.grid,
+            waiting: self.backlog(),
+            samples: self.queue.iter().copied().collect(),
+        }
+    }
+
+    /// Holds what another held.
+    pub(super) fn resume(&mut self, saved: SavedInbox) -> Result<(), NotResumed> {
+        let (held, wanted) = (saved.samples.len() as u64, saved.waiting);
+        if held != wanted || held > self.capacity as u64 {
+            return Err(NotResumed::Audio { held, wanted });
+        }
+        self.queue = saved.samples.into();
+        self.start = saved.start;
+        self.taken = saved.start;
+        self.grid = saved.grid;
+        Ok(())
     }
 
     /// Live, from a source that can wait: holds it back instead of dropping what it brings. Two seconds or four chunks, the

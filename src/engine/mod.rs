@@ -27,6 +27,7 @@ pub mod models;
 mod pacing;
 pub mod pass;
 mod runner;
+mod saved;
 mod scheduler;
 pub mod session;
 pub mod stats;
@@ -40,6 +41,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use desk::Drain;
 pub use models::ModelKey;
+pub use saved::{NotResumed, Saved, SavedError};
 pub use session::{Listener, Pace, Session, SessionSettings, Stopped};
 pub use stats::Stats;
 
@@ -176,6 +178,8 @@ pub enum EngineError {
         layers: usize,
         heads: usize,
     },
+    #[error("the saved stream cannot go on here: {0}")]
+    NotResumed(#[from] NotResumed),
     #[error(
         "alignment-heads names no head; name at least one as layer:head, or unset the property to use the model's own"
     )]

@@ -7,7 +7,9 @@ use super::dump::{self, DumpError, DumpSettings, Recorder};
 use super::models::{self, Lease, Model, Request};
 use super::scheduler::{Due, Effort, Strain};
 use super::{EngineError, ModelKey, Pace};
-use crate::policy::{self, Caution, Outcome, Policy, PolicySettings, Samples, SettingsError};
+use crate::policy::{
+    self, Caution, Outcome, Policy, PolicySettings, Samples, SavedPolicy, SettingsError,
+};
 use crate::speech::Boundary;
 use crate::whisper::{AlignmentHead, Cancel, Watched, WhisperConfig, WordEnds};
 
@@ -51,6 +53,12 @@ pub(super) trait Runner {
     fn reset(&mut self, position: Samples);
 
     fn update(&mut self, settings: PolicySettings) -> Result<(), SettingsError>;
+
+    /// All that it is, between two passes.
+    fn save(&self) -> SavedPolicy;
+
+    /// Goes on where another was saved.
+    fn resume(&mut self, saved: SavedPolicy) -> Result<(), policy::NotResumed>;
 
     /// What to say of the settings on this model.
     fn caution(&self) -> Option<Caution> {
@@ -248,6 +256,17 @@ impl Runner for Stream {
         self.policy.update(settings)?;
         self.caution = caution;
         Ok(())
+    }
+
+    fn save(&self) -> SavedPolicy {
+        self.policy.save()
+    }
+
+    fn resume(&mut self, saved: SavedPolicy) -> Result<(), policy::NotResumed> {
+        // A recording is of a stream from its start on.
+        self.recorder = None;
+        self.caution = saved.settings().caution(self.model.config());
+        self.policy.resume(saved)
     }
 
     fn caution(&self) -> Option<Caution> {

@@ -10,6 +10,7 @@ use super::dump::DumpSettings;
 use super::hearing::Hearing;
 use super::inbox::{Audio, Inbox};
 use super::runner::{Network, Source};
+use super::saved::Saved;
 use super::streams::Place;
 use super::worker::{Cut, Start};
 use super::{EngineError, Event, ModelKey, Stats, lock};
@@ -79,7 +80,19 @@ impl Session {
     /// Checks the settings, starts the worker and asks for the model. Does not wait for it.
     pub fn open(settings: SessionSettings, listener: Listener) -> Result<Session, EngineError> {
         let place = Place::take(&settings.model, settings.max_streams)?;
-        Session::open_at(Arc::new(place), settings, listener)
+        Session::open_at(Arc::new(place), settings, None, listener)
+    }
+
+    /// Goes on with a stream that was [saved](Self::save), on the same model: positions, utterances and words go on as if
+    /// nothing had been. Its policy has the settings that it was saved with; all others are to be the same, too. It is not
+    /// recorded.
+    pub fn resume(
+        settings: SessionSettings,
+        saved: Saved,
+        listener: Listener,
+    ) -> Result<Session, EngineError> {
+        let place = Place::take(&settings.model, settings.max_streams)?;
+        Session::open_at(Arc::new(place), settings, Some(saved), listener)
     }
 
     /// Opens a session that follows this one, which is to be closed then: together they count as one stream.
@@ -90,7 +103,7 @@ impl Session {
     ) -> Result<Session, EngineError> {
         let place = lock(&self.place).clone();
         match place.filter(|place| place.is_on(&settings.model)) {
-            Some(place) => Session::open_at(place, settings, listener),
+            Some(place) => Session::open_at(place, settings, None, listener),
             None => Session::open(settings, listener),
         }
     }
@@ -98,6 +111,7 @@ impl Session {
     fn open_at(
         place: Arc<Place>,
         settings: SessionSettings,
+        saved: Option<Saved>,
         listener: Listener,
     ) -> Result<Session, EngineError> {
         settings.policy.check()?;
@@ -110,17 +124,29 @@ impl Session {
             dump: settings.dump,
         };
         let (pace, vad) = (settings.pace, settings.vad);
-        let session = Session::start(source, pace, vad, settings.policy, listener)?;
+        let session = Session::start_at(source, pace, vad, settings.policy, saved, listener)?;
         session.hearing.update(settings.barge_in);
         *lock(&session.place) = Some(place);
         Ok(session)
     }
 
+    #[cfg(test)]
     pub(super) fn start<S: Source>(
         source: S,
         pace: Pace,
         vad: Option<VadSettings>,
         settings: PolicySettings,
+        listener: Listener,
+    ) -> Result<Session, EngineError> {
+        Session::start_at(source, pace, vad, settings, None, listener)
+    }
+
+    fn start_at<S: Source>(
+        source: S,
+        pace: Pace,
+        vad: Option<VadSettings>,
+        settings: PolicySettings,
+        saved: Option<Saved>,
         listener: Listener,
     ) -> Result<Session, EngineError> {
         let settings = PolicySettings {
@@ -138,19 +164,31 @@ impl Session {
             max,
             shortenable: settings.audio_ctx == AudioCtx::Overload,
         };
-        let desk = Arc::new(Desk::new(Inbox::new(pace, chunk, max)));
-        let barge_in = Arc::new(Mutex::new(BargeIn::new(BargeInSettings::default())));
+        let mut inbox = Inbox::new(pace, chunk, max);
+        let mut barge_in = BargeIn::new(BargeInSettings::default());
+        let (mut resume, mut ear, mut position) = (None, None, 0);
+        if let Some(saved) = saved {
+            position = saved.position();
+            inbox.resume(saved.inbox)?;
+            barge_in = saved.barge_in;
+            ear = saved.ear;
+            resume = Some((saved.policy, saved.worker));
+        }
+        let desk = Arc::new(Desk::new(inbox));
+        let barge_in = Arc::new(Mutex::new(barge_in));
         let hearing = Hearing::new(
             vad,
             Arc::clone(&barge_in),
             Arc::clone(&desk),
             Arc::clone(&listener),
         );
+        hearing.resume(ear, position);
         let request = Arc::new(source.acquire().map_err(EngineError::Thread)?);
         let start = Start {
             source,
             request: Arc::clone(&request),
             settings,
+            resume,
             cut,
             desk: Arc::clone(&desk),
             barge_in,
@@ -191,6 +229,14 @@ impl Session {
     /// pace, and nothing is dropped.
     pub fn hold_back(&self) {
         self.desk.hold_back();
+    }
+
+    /// The stream as it is when all that can be decided of the audio pushed so far is decided and told: waits for that. Call
+    /// it on the thread that pushes.
+    pub fn save(&self) -> Result<Saved, Stopped> {
+        let (worker, inbox) = self.desk.save()?;
+        let barge_in = self.hearing.barge_in();
+        Ok(Saved::new(worker, inbox, self.hearing.save(), barge_in))
     }
 
     /// Appends `samples` of silence (a small hole in the stream).

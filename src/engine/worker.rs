@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::desk::{Desk, Job};
 use super::inbox::{Cut as End, Mark, Take};
 use super::models::{NoModel, Request};
@@ -13,10 +15,12 @@ use super::pacing::Pacing;
 use super::runner::{Heard, Runner, Source};
 use super::scheduler::{Due, Level, Strain};
 use super::stats::duration;
-use super::{Degradation, EngineError, Event, Listener, Pace, fault_text, lock};
-use crate::policy::{Guards, LanguageChoice, Outcome, PartialWord, PolicySettings, Samples};
+use super::{Degradation, EngineError, Event, Listener, NotResumed, Pace, fault_text, lock};
+use crate::policy::{
+    Guards, LanguageChoice, Outcome, PartialWord, PolicySettings, Samples, SavedPolicy,
+};
 use crate::speech::{Ask, BargeIn, Boundary, Detection, Interruption};
-use crate::whisper::{Cancel, FRAME};
+use crate::whisper::{Cancel, FRAME, Language};
 
 /// Longest text of an utterance kept for partials, in bytes; of a longer one the end is kept.
 const MAX_TEXT: usize = 64 * 1024;
@@ -26,6 +30,8 @@ pub(super) struct Start<S: Source> {
     pub source: S,
     pub request: Arc<Request<S::Model>>,
     pub settings: PolicySettings,
+    /// A stream to go on with.
+    pub resume: Option<(SavedPolicy, SavedWorker)>,
     pub cut: Cut,
     pub desk: Arc<Desk>,
     pub barge_in: Arc<Mutex<BargeIn>>,
@@ -93,6 +99,7 @@ impl<S: Source> Start<S> {
             source,
             request,
             settings,
+            resume,
             cut,
             desk,
             barge_in,
@@ -110,7 +117,17 @@ impl<S: Source> Start<S> {
         let users = model.users();
         let interim = settings.interim;
         let language = fixed_language(&settings);
-        let runner = source.runner(model, settings)?;
+        let mut runner = source.runner(model, settings)?;
+        let now = match resume {
+            None => Now {
+                language,
+                ..Now::default()
+            },
+            Some((policy, saved)) => {
+                runner.resume(policy).map_err(NotResumed::from)?;
+                saved.into()
+            }
+        };
         desk.loaded(users);
         desk.say(None, &listener, Event::Loaded { took, shared });
         let worker = Worker {
@@ -122,14 +139,8 @@ impl<S: Source> Start<S> {
             desk,
             barge_in,
             listener,
-            language,
-            holds: false,
-            speaking: None,
+            now,
             interim,
-            utterance: 0,
-            spoke: false,
-            text: String::new(),
-            tail: Vec::new(),
             cautioned: false,
         };
         worker.run()
@@ -153,21 +164,68 @@ struct Worker<R> {
     desk: Arc<Desk>,
     barge_in: Arc<Mutex<BargeIn>>,
     listener: Listener,
+    now: Now,
+    /// Partials are wanted.
+    interim: bool,
+    cautioned: bool,
+}
+
+/// Where the stream is.
+#[derive(Clone, Default)]
+struct Now {
     /// Spoken, once it is known.
     language: Option<&'static str>,
     /// Something was inserted since the stream was last fresh.
     holds: bool,
     /// Somebody speaks, by the voice detector: with this probability.
     speaking: Option<f32>,
-    /// Partials are wanted.
-    interim: bool,
     utterance: u64,
     /// The utterance has words.
     spoke: bool,
     /// Its text so far, and the unstable words behind it.
     text: String,
     tail: Vec<String>,
-    cautioned: bool,
+}
+
+/// The same, written down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SavedWorker {
+    language: Option<String>,
+    holds: bool,
+    speaking: Option<f32>,
+    pub utterance: u64,
+    spoke: bool,
+    text: String,
+    tail: Vec<String>,
+}
+
+impl From<&Now> for SavedWorker {
+    fn from(now: &Now) -> SavedWorker {
+        SavedWorker {
+            language: now.language.map(str::to_owned),
+            holds: now.holds,
+            speaking: now.speaking,
+            utterance: now.utterance,
+            spoke: now.spoke,
+            text: now.text.clone(),
+            tail: now.tail.clone(),
+        }
+    }
+}
+
+impl From<SavedWorker> for Now {
+    fn from(saved: SavedWorker) -> Now {
+        let language = saved.language.as_deref().and_then(Language::parse);
+        Now {
+            language: language.map(|language| language.code),
+            holds: saved.holds,
+            speaking: saved.speaking,
+            utterance: saved.utterance,
+            spoke: saved.spoke,
+            text: saved.text,
+            tail: saved.tail,
+        }
+    }
 }
 
 impl<R: Runner> Worker<R> {
@@ -185,13 +243,14 @@ impl<R: Runner> Worker<R> {
             match self.desk.next() {
                 Job::Quit => return Ok(()),
                 Job::Reset(position) => self.reset(position),
+                Job::Save => self.desk.saved(self.runner.save(), (&self.now).into()),
                 Job::Update(settings) => {
                     let interim = settings.interim;
                     let language = fixed_language(&settings);
                     match self.runner.update(settings) {
                         Ok(()) => {
                             self.interim = interim;
-                            self.language = language.or(self.language);
+                            self.now.language = language.or(self.now.language);
                         }
                         Err(error) => {
                             self.desk.say(None, &self.listener, Event::Refused(error));
@@ -220,13 +279,13 @@ impl<R: Runner> Worker<R> {
                 arrived,
                 cut,
             } => {
-                let utterance = self.utterance;
+                let utterance = self.now.utterance;
                 self.insert(&samples);
                 if let End::SpeechEnd(detection) = cut {
                     self.runner.speech(&detection.boundary);
                 }
                 let is_last = cut == End::Last;
-                if self.holds {
+                if self.now.holds {
                     self.pass(is_last, end, arrived, epoch, cancel)?;
                 }
                 self.words_known(end, cut == End::Look, epoch);
@@ -242,22 +301,22 @@ impl<R: Runner> Worker<R> {
             }
             Take::Mark(Mark::Speech(detection)) => {
                 self.runner.speech(&detection.boundary);
-                self.speech(detection, self.utterance, epoch);
+                self.speech(detection, self.now.utterance, epoch);
             }
             Take::Mark(Mark::Interruption(interruption)) => self.interrupted(interruption, epoch),
             // It ends a chunk.
             Take::Mark(Mark::Look(_)) => {}
             Take::Hole { end } => {
-                if self.holds {
+                if self.now.holds {
                     self.pass(true, end, None, epoch, cancel)?;
                 }
                 if let Some((start, samples)) = self.desk.mend(epoch) {
                     let behind = start.saturating_add(samples);
-                    let speaking = self.speaking;
+                    let speaking = self.now.speaking;
                     self.reset(behind);
                     // Whoever spoke before it speaks on, as long as nothing else is known.
                     if let Some(probability) = speaking {
-                        self.speaking = speaking;
+                        self.now.speaking = speaking;
                         let onset = behind;
                         self.runner.speech(&Boundary::Start { onset, probability });
                     }
@@ -272,7 +331,7 @@ impl<R: Runner> Worker<R> {
 
     /// Tells of speech that starts, or of speech whose last words are told.
     fn speech(&mut self, detection: Detection, utterance: u64, epoch: u64) {
-        self.speaking = match detection.boundary {
+        self.now.speaking = match detection.boundary {
             Boundary::Start { probability, .. } => Some(probability),
             Boundary::End { .. } => None,
         };
@@ -289,15 +348,16 @@ impl<R: Runner> Worker<R> {
     /// Whether the words known by now make an interruption.
     fn words_known(&mut self, at: Samples, looked: bool, epoch: u64) {
         let mut barge_in = lock(&self.barge_in);
-        if !barge_in.is_on() || self.speaking.is_none() {
+        if !barge_in.is_on() || self.now.speaking.is_none() {
             return;
         }
         let words = self
+            .now
             .text
             .split_whitespace()
-            .chain(self.tail.iter().map(|word| word.trim()));
+            .chain(self.now.tail.iter().map(|word| word.trim()));
         let words = words.map(str::to_owned).collect();
-        let ask = barge_in.words(at, words, self.language, looked);
+        let ask = barge_in.words(at, words, self.now.language, looked);
         drop(barge_in);
         if let Ask::Interrupt(interruption) = ask {
             self.say(epoch, Event::Interrupting(interruption.clone()));
@@ -306,7 +366,7 @@ impl<R: Runner> Worker<R> {
     }
 
     fn interrupted(&self, interruption: Interruption, epoch: u64) {
-        let utterance = self.utterance;
+        let utterance = self.now.utterance;
         let told = Event::Interrupted {
             interruption,
             utterance,
@@ -318,8 +378,8 @@ impl<R: Runner> Worker<R> {
     fn partial(&self, words: Vec<PartialWord>, heard: Samples, epoch: u64) {
         if self.interim {
             let partial = Event::Partial {
-                utterance: self.utterance,
-                committed: self.text.clone(),
+                utterance: self.now.utterance,
+                committed: self.now.text.clone(),
                 words,
                 heard,
             };
@@ -357,7 +417,7 @@ impl<R: Runner> Worker<R> {
     fn insert(&mut self, samples: &[f32]) {
         for piece in samples.chunks(self.cut.piece(samples.len())) {
             self.runner.insert(piece);
-            self.holds = true;
+            self.now.holds = true;
         }
     }
 
@@ -383,7 +443,7 @@ impl<R: Runner> Worker<R> {
         let Heard { outcome, effort } = self.runner.pass(is_last, due, cancel)?;
         let took = begun.elapsed();
         if is_last {
-            self.holds = false;
+            self.now.holds = false;
         }
         let (released, guards) = (outcome.release.is_some(), outcome.guards);
         self.tell(outcome, effort.is_some(), is_last, end, epoch);
@@ -402,14 +462,14 @@ impl<R: Runner> Worker<R> {
     }
 
     fn tell(&mut self, outcome: Outcome, ran: bool, is_last: bool, heard: Samples, epoch: u64) {
-        let utterance = self.utterance;
+        let utterance = self.now.utterance;
         let is_final = outcome.utterance_end || is_last;
         if let Some(language) = outcome.language {
-            self.language = Some(language.code);
+            self.now.language = Some(language.code);
             self.say(epoch, Event::Language(language));
         }
         if let Some(release) = outcome.release {
-            self.spoke = true;
+            self.now.spoke = true;
             self.append(&release.text);
             self.say(
                 epoch,
@@ -419,13 +479,13 @@ impl<R: Runner> Worker<R> {
                     is_final,
                 },
             );
-        } else if is_final && self.spoke {
+        } else if is_final && self.now.spoke {
             self.say(epoch, Event::UtteranceEnd { utterance });
         }
         if is_final {
             self.end_utterance();
         }
-        self.tail = outcome
+        self.now.tail = outcome
             .partial
             .iter()
             .map(|p| p.word.text.clone())
@@ -441,27 +501,27 @@ impl<R: Runner> Worker<R> {
     }
 
     fn append(&mut self, text: &str) {
-        self.text.push_str(text);
-        if self.text.len() > MAX_TEXT {
-            let surplus = self.text.len() - MAX_TEXT / 2;
-            let cut = (surplus..).find(|&at| self.text.is_char_boundary(at));
-            self.text.drain(..cut.unwrap_or(0));
+        self.now.text.push_str(text);
+        if self.now.text.len() > MAX_TEXT {
+            let surplus = self.now.text.len() - MAX_TEXT / 2;
+            let cut = (surplus..).find(|&at| self.now.text.is_char_boundary(at));
+            self.now.text.drain(..cut.unwrap_or(0));
         }
     }
 
     fn reset(&mut self, position: Samples) {
         self.runner.reset(position);
-        self.holds = false;
-        self.speaking = None;
+        self.now.holds = false;
+        self.now.speaking = None;
         self.end_utterance();
     }
 
     fn end_utterance(&mut self) {
-        if std::mem::take(&mut self.spoke) {
-            self.utterance += 1;
+        if std::mem::take(&mut self.now.spoke) {
+            self.now.utterance += 1;
         }
-        self.text.clear();
-        self.tail.clear();
+        self.now.text.clear();
+        self.now.tail.clear();
     }
 
     fn say(&self, epoch: u64, event: Event) {

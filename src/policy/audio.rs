@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Samples;
+use super::saved::NotResumed;
 use crate::whisper::{LogMel, MelFilters};
 
 /// Audio of one stream, a queue of chunks; what does not fit leaves by whole chunks, oldest first.
@@ -15,6 +18,16 @@ pub struct Audio {
     start: Samples,
     /// Stream position behind the last sample received.
     end: Samples,
+}
+
+/// The samples held, and how they came.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SavedAudio {
+    /// Stream position of the first one.
+    pub start: Samples,
+    pub chunks: Vec<usize>,
+    /// As they were before they became numbers in -1..1, which loses nothing.
+    pub samples: Vec<i16>,
 }
 
 impl Audio {
@@ -75,6 +88,29 @@ impl Audio {
         self.end = position;
     }
 
+    pub fn save(&self) -> SavedAudio {
+        let whole = |&x: &f32| (x * 32_768.0).round() as i16;
+        SavedAudio {
+            start: self.start,
+            chunks: self.chunks.iter().copied().collect(),
+            samples: self.mel.samples().iter().map(whole).collect(),
+        }
+    }
+
+    /// Holds what another held. The log-mel is a function of the samples held: it is computed anew.
+    pub fn resume(&mut self, saved: SavedAudio) -> Result<(), NotResumed> {
+        let (held, chunks) = (saved.samples.len(), saved.chunks);
+        let wanted = chunks.iter().copied().fold(0, usize::saturating_add);
+        if held != wanted {
+            return Err(NotResumed::Audio { held, wanted });
+        }
+        self.reset(saved.start);
+        let samples: Vec<f32> = saved.samples.into_iter().map(fraction).collect();
+        self.push(&samples);
+        self.chunks = chunks.into();
+        Ok(())
+    }
+
     pub fn len(&self) -> usize {
         self.mel.len()
     }
@@ -103,4 +139,9 @@ impl Audio {
     pub fn window(&mut self) -> Vec<f32> {
         self.mel.window()
     }
+}
+
+/// A sample of 16 bits in -1..1.
+fn fraction(sample: i16) -> f32 {
+    f32::from(sample) / 32_768.0
 }

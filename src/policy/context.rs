@@ -1,9 +1,11 @@
 //! The text in front of the window, behind `<|startofprev|>`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::whisper::Tokenizer;
 
 /// Text that scrolled out of the window, begun by the prompts. The first `fixed` bytes never leave.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Context {
     text: String,
     fixed: usize,

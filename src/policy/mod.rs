@@ -14,6 +14,7 @@ mod logits;
 mod partials;
 mod pass;
 mod report;
+mod saved;
 mod settings;
 mod shared;
 mod stream;
@@ -25,6 +26,7 @@ pub use alignatt::AlignAtt;
 pub use local_agreement::LocalAgreement;
 pub use pass::{Ask, Pass, Referee, Stop};
 pub use report::{Chosen, Report};
+pub use saved::{NotResumed, SavedPolicy};
 pub use settings::{
     AudioCtx, BufferTrimming, Caution, Compat, Gate, LanguageChoice, PolicySettings, Rule,
     SettingsError, Task,
@@ -32,7 +34,7 @@ pub use settings::{
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::speech::Boundary;
 pub use crate::speech::Samples;
@@ -65,6 +67,15 @@ pub trait Policy: Send {
     /// Forgets audio, tokens and context, and goes on at stream position `position` (after a flush, a hole).
     fn reset(&mut self, position: Samples);
 
+    /// All that it is, between two passes. The samples inserted so far must have been of 16 bits.
+    fn save(&self) -> SavedPolicy;
+
+    /// Goes on where another was saved, with that one's settings.
+    ///
+    /// # Errors
+    /// That one cannot go on here; this one is to be thrown away.
+    fn resume(&mut self, saved: SavedPolicy) -> Result<(), NotResumed>;
+
     /// Memory held between two passes, in what can grow: audio, log-mel, tokens, text.
     fn bytes(&self) -> usize;
 }
@@ -86,7 +97,7 @@ pub fn open(
 }
 
 /// A committed word, whole (under `compat=simulstreaming`: a fragment as the reference emits it).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Word {
     /// With its leading space, if the tokens have one.
     pub text: String,

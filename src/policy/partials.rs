@@ -1,9 +1,11 @@
 //! The unstable tail, from pass to pass: how long each word of it has stood.
 
+use serde::{Deserialize, Serialize};
+
 use super::{PartialWord, Word};
 
 /// The tail of the pass before, a text and its stability each.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Partials(Vec<(String, u32)>);
 
 impl Partials {

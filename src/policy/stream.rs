@@ -7,13 +7,14 @@ use super::audio::Audio;
 use super::context::Context;
 use super::partials::Partials;
 use super::pass::{Decoded, LanguageState, Pass, Start};
+use super::saved::{NotResumed, SavedStream};
 use super::settings::{Gate, LanguageChoice, PolicySettings, SettingsError};
 use super::shared::{Shared, share};
 use super::utterance::{LONG_UTTERANCE, Utterance, WORD_TAIL};
 use super::words::TimedToken;
 use super::{Detected, Guards, Outcome, Samples};
 use crate::speech::Boundary;
-use crate::whisper::{FRAME, MelFilters, SAMPLE_RATE, Tokenizer, WhisperConfig};
+use crate::whisper::{FRAME, Language, MelFilters, SAMPLE_RATE, Tokenizer, WhisperConfig};
 
 /// Audio kept in front of the first sound of an utterance: its onset may be too soft for the energy gate.
 pub(super) const PREROLL: Samples = SAMPLE_RATE as Samples;
@@ -122,6 +123,42 @@ impl Stream {
         self.audio.reset(position);
         self.utterance = Utterance::new(position);
         self.refresh();
+    }
+
+    pub fn save(&self) -> SavedStream {
+        SavedStream {
+            settings: self.shared.settings.clone(),
+            upcoming: self.upcoming.as_ref().map(|next| next.settings.clone()),
+            audio: self.audio.save(),
+            context: self.context.clone(),
+            language: self.language.map(str::to_owned),
+            listen: self.listen,
+            utterance: self.utterance.clone(),
+            partials: self.partials.clone(),
+            shorten: self.shorten,
+        }
+    }
+
+    pub fn resume(&mut self, saved: SavedStream) -> Result<(), NotResumed> {
+        let shared = |settings| {
+            let tokenizer = Arc::clone(&self.shared.tokenizer);
+            share(settings, &self.config, tokenizer).map(Arc::new)
+        };
+        let known = |code: String| {
+            let language = Language::parse(&code).map(|language| language.code);
+            language.ok_or(NotResumed::Language(code))
+        };
+        let upcoming = saved.upcoming.map(shared).transpose()?;
+        self.shared = shared(saved.settings)?;
+        self.upcoming = upcoming;
+        self.audio.resume(saved.audio)?;
+        self.context = saved.context;
+        self.language = saved.language.map(known).transpose()?;
+        self.listen = saved.listen;
+        self.utterance = saved.utterance;
+        self.partials = saved.partials;
+        self.shorten = saved.shorten;
+        Ok(())
     }
 
     fn fresh_utterance(&mut self) {

@@ -1,5 +1,7 @@
 //! The running utterance: what sounds, since when, and how much of it has been told. Counts samples.
 
+use serde::{Deserialize, Serialize};
+
 use super::Samples;
 use super::settings::Gate;
 use crate::speech::{Boundary, Loudness};
@@ -16,6 +18,7 @@ const BREATH: Samples = SAMPLE_RATE as Samples / 5;
 pub(super) const WORD_TAIL: Samples = SAMPLE_RATE as Samples / 10;
 
 /// What is known of the running utterance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Utterance {
     pub loudness: Loudness,
     /// Somebody speaks, by the voice detector.

@@ -3,11 +3,13 @@
 //! Two assemblers: [`Fragments`] emits what a pass committed at once, as the reference does; [`WholeWords`] holds the
 //! pieces of a word until it is known to be complete, so that nobody reads "messag" and "erie".
 
+use serde::{Deserialize, Serialize};
+
 use super::{Release, Samples, Word};
 use crate::whisper::{FRAME, Tokenizer};
 
 /// A decided token with its place in the stream.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimedToken {
     pub id: u32,
     /// Stream position of the frame the token attends to (AlignAtt's argmax).
@@ -29,7 +31,7 @@ fn confidence(tokens: &[TimedToken]) -> f32 {
 }
 
 /// The reference's way: words as they are committed, incomplete UTF-8 held back by one token (docs/policy.md).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Fragments {
     held: Option<TimedToken>,
     last_end: Option<Samples>,
@@ -112,7 +114,7 @@ impl Fragments {
 }
 
 /// Our way: a word leaves when it is complete, all its tokens and bytes with it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WholeWords {
     pending: Vec<TimedToken>,
     last_end: Samples,

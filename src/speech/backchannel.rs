@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::answer::fold;
 
 /// One language's, as they are said; folded before they are compared.
@@ -153,7 +155,7 @@ static FOLDED: LazyLock<Vec<(&str, Vec<Folded>)>> = LazyLock::new(|| {
 });
 
 /// What the words of somebody who listens come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Said {
     /// No word.
     Nothing,

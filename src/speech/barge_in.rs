@@ -4,6 +4,8 @@
 //! "mm-hm") alone. Speech is known at once, its words are not: so when there is enough speech, a look at its words is
 //! asked for, and its answer decides.
 
+use serde::{Deserialize, Serialize};
+
 use super::Samples;
 use super::backchannel::{Said, judge};
 
@@ -17,7 +19,7 @@ const UNKNOWN: Samples = 200 * MS;
 const PATIENCE: Samples = 300 * MS;
 
 /// When speech is an interruption.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BargeInSettings {
     /// Speech that it takes, in ms; 0: it does not count.
     pub after_ms: u32,
@@ -63,7 +65,7 @@ pub enum Ask {
 }
 
 /// One side of a call. Positions are samples at 16 kHz.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BargeIn {
     settings: BargeInSettings,
     state: State,
@@ -74,7 +76,7 @@ pub struct BargeIn {
     said: Said,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum State {
     /// To look as soon as there is this much speech.
     Until(Samples),

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use super::{Boundary, Endpointer, Samples, VadSettings, Voice, VoiceDetector};
+use serde::{Deserialize, Serialize};
+
+use super::{Boundary, Endpointer, NotResumed, Samples, VadSettings, Voice, VoiceDetector};
 
 /// A boundary, and the position at which it became certain.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +39,22 @@ pub struct Ear {
     rest: Vec<i16>,
     /// Where they start.
     position: Samples,
+}
+
+/// What an ear was when it was saved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedEar {
+    detector: Vec<u8>,
+    endpointer: Endpointer,
+    rest: Vec<i16>,
+    position: Samples,
+}
+
+impl SavedEar {
+    /// Leaves out what only a detector of the same build understands: the next one begins afresh.
+    pub fn forget_detector(&mut self) {
+        self.detector.clear();
+    }
 }
 
 impl Ear {
@@ -118,6 +136,33 @@ impl Ear {
         self.endpointer = Endpointer::new(&self.settings);
         self.rest.clear();
         self.position = position;
+    }
+
+    /// All that it is, for one of the same build that goes on in its place.
+    pub fn save(&self) -> SavedEar {
+        SavedEar {
+            detector: self.detector.save(),
+            endpointer: self.endpointer.clone(),
+            rest: self.rest.clone(),
+            position: self.position,
+        }
+    }
+
+    /// Goes on where another was saved, with that one's settings for the speech that runs.
+    ///
+    /// # Errors
+    /// That was another kind of ear: this one has forgotten all.
+    pub fn resume(&mut self, saved: SavedEar) -> Result<(), NotResumed> {
+        self.reset(saved.position);
+        if saved.rest.len() >= self.detector.frame().max(1) {
+            return Err(NotResumed);
+        }
+        if !saved.detector.is_empty() {
+            self.detector.resume(&saved.detector)?;
+        }
+        self.endpointer = saved.endpointer;
+        self.rest = saved.rest;
+        Ok(())
     }
 
     /// Samples of voice in the running speech; `None` in silence.

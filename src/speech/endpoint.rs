@@ -1,5 +1,7 @@
 //! From the probability of voice, frame by frame, to where speech starts and ends.
 
+use serde::{Deserialize, Serialize};
+
 use super::Samples;
 
 /// Voice must be this much less likely than at the start of speech for its end.
@@ -81,7 +83,7 @@ pub enum Boundary {
 }
 
 /// Hysteresis, least speech and least silence.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Endpointer {
     threshold: f32,
     min_speech: Samples,
@@ -89,7 +91,7 @@ pub struct Endpointer {
     state: State,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum State {
     Silence {
         /// Where sound began that may be voice's beginning: not sure enough to start, but to go on.

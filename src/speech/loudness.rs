@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::Samples;
 
 /// Samples of one energy frame (10 ms).
@@ -35,7 +37,7 @@ pub struct Voiced {
     pub last: Option<Samples>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Loudness {
     energies: VecDeque<f32>,
     rest: Vec<f32>,

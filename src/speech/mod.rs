@@ -12,11 +12,11 @@ pub mod tones;
 mod vad;
 
 pub use barge_in::{Ask, BargeIn, BargeInSettings, Cause, Interruption};
-pub use ear::{Detection, Ear, Frame};
+pub use ear::{Detection, Ear, Frame, SavedEar};
 pub use echo::Echo;
 pub use endpoint::{Boundary, Endpointer, VadError, VadSettings};
 pub use loudness::{Loudness, Voiced};
-pub use vad::{Earshot, Voice, VoiceDetector};
+pub use vad::{Earshot, NotResumed, Voice, VoiceDetector};
 
 /// A position in a stream, in samples at 16 kHz since its start.
 pub type Samples = u64;

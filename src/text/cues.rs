@@ -161,6 +161,16 @@ impl<W: Spoken + Clone> Cues<W> {
         self.pending.first().map(Spoken::start)
     }
 
+    /// What is gathered.
+    pub fn held(&self) -> &[W] {
+        &self.pending
+    }
+
+    /// Goes on with what another has gathered.
+    pub fn hold(&mut self, words: Vec<W>) {
+        self.pending = words;
+    }
+
     /// Forgets what was gathered.
     pub fn clear(&mut self) {
         self.pending.clear();

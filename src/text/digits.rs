@@ -4,6 +4,8 @@
 //! "douze" and "forty" two, and what makes one number with the word before no more than that number ("forty two" two,
 //! "soixante dix sept" two, "quatre vingt douze" two). "Cent" and "hundred", "mille" and "thousand" count two each.
 
+use serde::{Deserialize, Serialize};
+
 use super::bare;
 use super::fillers::is_filler;
 
@@ -97,7 +99,7 @@ pub enum Role {
 }
 
 /// A run of digits: how many so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     digits: u32,
     /// What the last word was worth, or made with those before.

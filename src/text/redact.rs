@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::digits::{Role, Run, is_digit_word};
 use super::{Bare, Rewrite, bare};
 
@@ -38,7 +40,7 @@ pub struct Redacted<W> {
 }
 
 /// Masks a stream's digits, word by word.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Redactor<W> {
     run: Run,
     /// The run's words, as long as they are too few digits.

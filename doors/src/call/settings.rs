@@ -17,7 +17,9 @@ const OPERATORS: [&str; 7] = [
 ];
 
 /// Properties that make no sense behind a door, because the door relies on them.
-const DOORS: [&str; 6] = ["name", "parent", "leg", "qos", "lateness", "latency"];
+const DOORS: [&str; 7] = [
+    "name", "parent", "leg", "qos", "lateness", "latency", "resume",
+];
 
 /// `name=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::engine::runner::{Heard, Runner, Source};
 use crate::engine::scheduler::{Due, Effort, Strain};
 use crate::engine::{EngineError, Event, Listener, ModelKey, Pace, Session, lock};
 use crate::policy::{
-    Caution, Outcome, PolicySettings, Release, Samples, SettingsError, Task, Word,
+    Caution, Outcome, PolicySettings, Release, Samples, SavedPolicy, SettingsError, Task, Word,
 };
 use crate::speech::Boundary;
 use crate::whisper::{Backend, Cancel, ModelSource, WhisperError};
@@ -184,6 +184,14 @@ impl Runner for FakeStream {
     fn reset(&mut self, position: Samples) {
         self.note(Call::Reset(position));
         (self.said, self.end, self.sum) = (position, position, 0.0);
+    }
+
+    fn save(&self) -> SavedPolicy {
+        unimplemented!("a made-up stream is not saved")
+    }
+
+    fn resume(&mut self, _saved: SavedPolicy) -> Result<(), crate::policy::NotResumed> {
+        unimplemented!("a made-up stream is not saved")
     }
 
     fn caution(&self) -> Option<Caution> {

@@ -5,7 +5,10 @@ mod reference;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::policy::pass::{LanguageState, Pass, Start};
+use crate::policy::saved::{NotResumed, SavedPolicy, SavedRule};
 use crate::policy::stream::Stream;
 use crate::policy::words::{Fragments, TimedToken, WholeWords};
 use crate::policy::{Outcome, Policy, PolicySettings, Samples, SettingsError};
@@ -18,6 +21,16 @@ pub struct AlignAtt {
     /// Stream position of the window's first sample, as word times see it. Under compat it drifts as the reference's does.
     base: Samples,
     /// One hypothesis per pass that reached decoding, oldest first, as long as its audio is held.
+    committed: Vec<Vec<TimedToken>>,
+    last_frame: i32,
+    fragments: Fragments,
+    words: WholeWords,
+}
+
+/// What a stream under it is besides what all streams are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::policy) struct SavedAlignAtt {
+    base: Samples,
     committed: Vec<Vec<TimedToken>>,
     last_frame: i32,
     fragments: Fragments,
@@ -153,6 +166,32 @@ impl Policy for AlignAtt {
     fn reset(&mut self, position: Samples) {
         self.stream.reset(position);
         self.refresh_own();
+    }
+
+    fn save(&self) -> SavedPolicy {
+        SavedPolicy {
+            stream: self.stream.save(),
+            rule: SavedRule::AlignAtt(SavedAlignAtt {
+                base: self.base,
+                committed: self.committed.clone(),
+                last_frame: self.last_frame,
+                fragments: self.fragments.clone(),
+                words: self.words.clone(),
+            }),
+        }
+    }
+
+    fn resume(&mut self, saved: SavedPolicy) -> Result<(), NotResumed> {
+        let SavedRule::AlignAtt(own) = saved.rule else {
+            return Err(NotResumed::Rule);
+        };
+        self.stream.resume(saved.stream)?;
+        self.base = own.base;
+        self.committed = own.committed;
+        self.last_frame = own.last_frame;
+        self.fragments = own.fragments;
+        self.words = own.words;
+        Ok(())
     }
 
     fn bytes(&self) -> usize {

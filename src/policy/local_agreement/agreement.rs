@@ -1,5 +1,7 @@
 //! What two hypotheses in a row agree upon.
 
+use serde::{Deserialize, Serialize};
+
 use crate::policy::{Samples, Word};
 use crate::whisper::{FRAME, SAMPLE_RATE};
 
@@ -13,7 +15,7 @@ const LONGEST_REPEAT: usize = 5;
 const SHORTEST_WORD: Samples = FRAME as Samples;
 
 /// The words of the buffer: those told, and behind them those that the newest hypothesis has besides.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Agreement {
     told: Vec<Word>,
     rest: Vec<Word>,

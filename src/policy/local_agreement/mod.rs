@@ -8,8 +8,11 @@ mod trimming;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::policy::guards;
 use crate::policy::pass::{HEADROOM, Pass, Stop};
+use crate::policy::saved::{NotResumed, SavedPolicy, SavedRule};
 use crate::policy::settings::Gate;
 use crate::policy::stream::{Gated, PREROLL, Stream, timed};
 use crate::policy::utterance::WORD_TAIL;
@@ -31,6 +34,14 @@ pub struct LocalAgreement {
     /// A pass has run over the running utterance.
     begun: bool,
     /// End of the audio that the newest hypothesis covers.
+    heard: Samples,
+}
+
+/// What a stream under it is besides what all streams are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::policy) struct SavedAgreement {
+    agreement: Agreement,
+    begun: bool,
     heard: Samples,
 }
 
@@ -270,6 +281,28 @@ impl Policy for LocalAgreement {
     fn reset(&mut self, position: Samples) {
         self.stream.reset(position);
         self.fresh_utterance();
+    }
+
+    fn save(&self) -> SavedPolicy {
+        SavedPolicy {
+            stream: self.stream.save(),
+            rule: SavedRule::LocalAgreement(SavedAgreement {
+                agreement: self.agreement.clone(),
+                begun: self.begun,
+                heard: self.heard,
+            }),
+        }
+    }
+
+    fn resume(&mut self, saved: SavedPolicy) -> Result<(), NotResumed> {
+        let SavedRule::LocalAgreement(own) = saved.rule else {
+            return Err(NotResumed::Rule);
+        };
+        self.stream.resume(saved.stream)?;
+        self.agreement = own.agreement;
+        self.begun = own.begun;
+        self.heard = own.heard;
+        Ok(())
     }
 
     fn bytes(&self) -> usize {

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::f32::consts::TAU;
 
+use serde::{Deserialize, Serialize};
+
 use crate::whisper::SAMPLE_RATE;
 
 /// What is below this is direct current, in Hz.
@@ -36,6 +38,7 @@ pub(super) struct Conditioned {
     pub is_quiet: bool,
 }
 
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Conditioner {
     /// The high-pass filter's last input and output.
     last: (f32, f32),

@@ -12,7 +12,8 @@ mod spectrum;
 
 use conditioner::Conditioner;
 pub use earshot::Earshot;
-use spectrum::{Seen, Spectrum};
+use serde::{Deserialize, Serialize};
+use spectrum::{Memory, Seen, Spectrum};
 
 /// Tells voice from everything else.
 pub trait VoiceDetector: Send {
@@ -24,7 +25,26 @@ pub trait VoiceDetector: Send {
 
     /// Forgets what it has heard.
     fn reset(&mut self);
+
+    /// All that it remembers, for one of the same build that goes on in its place. One without memory has nothing to save.
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Goes on where another was [saved](Self::save).
+    ///
+    /// # Errors
+    /// That was another kind of detector, or one of another build: this one has forgotten all.
+    fn resume(&mut self, _saved: &[u8]) -> Result<(), NotResumed> {
+        self.reset();
+        Ok(())
+    }
 }
+
+/// What was saved of a voice detector is not of this one's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the state of the voice detector was saved by another build")]
+pub struct NotResumed;
 
 /// Samples of a frame (16 ms): the network's own.
 const FRAME: usize = 256;
@@ -68,6 +88,11 @@ pub struct Voice {
     network: Earshot,
     conditioner: Conditioner,
     spectrum: Spectrum,
+    counts: Counts,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Counts {
     /// Frames in a row with a pitch, and frames since there were enough of them.
     pitched: u16,
     unvoiced: u16,
@@ -79,12 +104,29 @@ pub struct Voice {
     no_tone: u16,
 }
 
+/// What a voice detector remembers.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    network: Vec<u8>,
+    conditioner: Conditioner,
+    spectrum: Memory,
+    counts: Counts,
+}
+
 impl Default for Voice {
     fn default() -> Voice {
         Voice {
             network: Earshot::default(),
             conditioner: Conditioner::default(),
             spectrum: Spectrum::new(FRAME),
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts {
             pitched: 0,
             unvoiced: u16::MAX,
             music: 0.0,
@@ -113,9 +155,9 @@ impl VoiceDetector for Voice {
         if is_tone {
             return 0.0;
         }
-        let most = if self.unvoiced > VOICELESS_FRAMES {
+        let most = if self.counts.unvoiced > VOICELESS_FRAMES {
             VOICELESS
-        } else if self.unvoiced > UNVOICED_FRAMES {
+        } else if self.counts.unvoiced > UNVOICED_FRAMES {
             UNVOICED
         } else {
             1.0
@@ -126,19 +168,45 @@ impl VoiceDetector for Voice {
     fn reset(&mut self) {
         *self = Voice::default();
     }
+
+    fn save(&self) -> Vec<u8> {
+        let saved = Saved {
+            network: self.network.save(),
+            conditioner: self.conditioner.clone(),
+            spectrum: self.spectrum.memory.clone(),
+            counts: self.counts.clone(),
+        };
+        let mut bytes = Vec::new();
+        // It has nothing that cannot be written, and memory takes all.
+        let _ = ciborium::into_writer(&saved, &mut bytes);
+        bytes
+    }
+
+    fn resume(&mut self, saved: &[u8]) -> Result<(), NotResumed> {
+        self.reset();
+        let saved: Saved = ciborium::from_reader(saved).map_err(|_| NotResumed)?;
+        if !saved.spectrum.is_whole() {
+            return Err(NotResumed);
+        }
+        self.network.resume(&saved.network)?;
+        self.conditioner = saved.conditioner;
+        self.spectrum.memory = saved.spectrum;
+        self.counts = saved.counts;
+        Ok(())
+    }
 }
 
 impl Voice {
     fn follow_pitch(&mut self, has_pitch: bool) {
-        self.pitched = if has_pitch {
-            self.pitched.saturating_add(1)
+        self.counts.pitched = if has_pitch {
+            self.counts.pitched.saturating_add(1)
         } else {
             0
         };
-        self.unvoiced = if self.pitched >= PITCH_FRAMES {
+        self.counts.unvoiced = if self.counts.pitched >= PITCH_FRAMES {
             0
         } else {
-            self.unvoiced.saturating_add(1)
+            self.counts.unvoiced.saturating_add(1)
         };
     }
 
@@ -146,43 +214,43 @@ impl Voice {
     fn is_tone(&mut self, seen: &Seen, is_quiet: bool) -> bool {
         if seen.is_tone {
             if seen.tone_frames >= SURE_TONE {
-                self.since_tone = 0;
+                self.counts.since_tone = 0;
             }
-            self.no_tone = 0;
+            self.counts.no_tone = 0;
             return true;
         }
-        self.since_tone = self.since_tone.saturating_add(1);
+        self.counts.since_tone = self.counts.since_tone.saturating_add(1);
         // A tone's end rings on as if it were something else, but not for long.
-        self.no_tone = if is_quiet {
+        self.counts.no_tone = if is_quiet {
             0
         } else {
-            self.no_tone.saturating_add(1)
+            self.counts.no_tone.saturating_add(1)
         };
-        if self.no_tone >= NO_TONE {
-            self.since_tone = u16::MAX;
+        if self.counts.no_tone >= NO_TONE {
+            self.counts.since_tone = u16::MAX;
         }
-        self.since_tone <= TONE_MEMORY
+        self.counts.since_tone <= TONE_MEMORY
     }
 
     /// How sure it is music, 0 to 1.
     fn music(&mut self, still: f32, movement_db: f32, is_quiet: bool) -> f32 {
-        self.quiet = if is_quiet {
-            self.quiet.saturating_add(1)
+        self.counts.quiet = if is_quiet {
+            self.counts.quiet.saturating_add(1)
         } else {
             0
         };
-        let change = if still > self.music {
+        let change = if still > self.counts.music {
             MUSIC_RISE
         } else {
             MUSIC_FALL
         };
-        self.music += change * (still - self.music);
-        if self.quiet >= QUIET_FRAMES {
-            self.music = 0.0;
+        self.counts.music += change * (still - self.counts.music);
+        if self.counts.quiet >= QUIET_FRAMES {
+            self.counts.music = 0.0;
         }
         let movement = movement_db.min(MOVEMENT_DB);
         let now = (still - STILL - STILL_PER_DB * movement) / STILL_RANGE;
-        let lately = (self.music - MUSIC_STILL - MUSIC_PER_DB * movement) / MUSIC_RANGE;
+        let lately = (self.counts.music - MUSIC_STILL - MUSIC_PER_DB * movement) / MUSIC_RANGE;
         now.max(lately).clamp(0.0, 1.0)
     }
 }

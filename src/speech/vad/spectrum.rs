@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use realfft::num_complex::Complex;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
+use serde::{Deserialize, Serialize};
 
 use crate::whisper::SAMPLE_RATE;
 
@@ -62,29 +63,57 @@ pub(super) struct Seen {
 }
 
 /// How long a bin has held a line; one frame's absence is forgiven.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Line {
     frames: u16,
     is_missing: bool,
 }
 
-pub(super) struct Spectrum {
+/// What is remembered from frame to frame.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Memory {
     /// The last samples of a window, the oldest first.
     window: VecDeque<f32>,
-    hop: usize,
     /// Frames since anything but digital silence was heard.
     silent: usize,
-    hann: Vec<f32>,
-    /// What the window makes of the autocorrelation, by lag.
-    hann_correlation: Vec<f32>,
-    forward: Arc<dyn RealToComplex<f32>>,
-    backward: Arc<dyn ComplexToReal<f32>>,
     lines: Vec<Line>,
     still: VecDeque<f32>,
     /// The two strongest lines of the frame before, in bins.
     tones: [f32; 2],
     tone_frames: u16,
     since_tone: u16,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory {
+            window: VecDeque::from(vec![0.0; WINDOW]),
+            silent: usize::MAX,
+            lines: vec![Line::default(); LINES.len()],
+            still: VecDeque::from(vec![0.0; JUDGED_FRAMES]),
+            tones: [0.0; 2],
+            tone_frames: 0,
+            since_tone: u16::MAX,
+        }
+    }
+}
+
+impl Memory {
+    /// Whether it could be one's own.
+    pub fn is_whole(&self) -> bool {
+        (self.window.len(), self.lines.len(), self.still.len())
+            == (WINDOW, LINES.len(), JUDGED_FRAMES)
+    }
+}
+
+pub(super) struct Spectrum {
+    pub memory: Memory,
+    hop: usize,
+    hann: Vec<f32>,
+    /// What the window makes of the autocorrelation, by lag.
+    hann_correlation: Vec<f32>,
+    forward: Arc<dyn RealToComplex<f32>>,
+    backward: Arc<dyn ComplexToReal<f32>>,
 }
 
 impl Spectrum {
@@ -96,41 +125,35 @@ impl Spectrum {
             .collect();
         let overlap = |lag: usize| hann.iter().zip(hann.iter().skip(lag)).map(|(a, b)| a * b);
         Spectrum {
-            window: VecDeque::from(vec![0.0; WINDOW]),
+            memory: Memory::default(),
             hop,
-            silent: usize::MAX,
             hann_correlation: (0..PERIODS.end).map(|lag| overlap(lag).sum()).collect(),
             // Twice the window, so that the autocorrelation does not wrap around.
             forward: planner.plan_fft_forward(2 * WINDOW),
             backward: planner.plan_fft_inverse(2 * WINDOW),
             hann,
-            lines: vec![Line::default(); LINES.len()],
-            still: VecDeque::from(vec![0.0; JUDGED_FRAMES]),
-            tones: [0.0; 2],
-            tone_frames: 0,
-            since_tone: u16::MAX,
         }
     }
 
     pub fn frame(&mut self, samples: &[f32]) -> Seen {
-        self.window.drain(..samples.len().min(WINDOW));
-        self.window.extend(samples.iter().take(WINDOW));
+        self.memory.window.drain(..samples.len().min(WINDOW));
+        self.memory.window.extend(samples.iter().take(WINDOW));
         let is_silent = samples.iter().all(|x| x.abs() < 1e-6);
-        self.silent = if is_silent {
-            self.silent.saturating_add(1)
+        self.memory.silent = if is_silent {
+            self.memory.silent.saturating_add(1)
         } else {
             0
         };
-        let seen = if self.silent > WINDOW / self.hop.max(1) {
+        let seen = if self.memory.silent > WINDOW / self.hop.max(1) {
             None
         } else {
             self.transform()
         };
         let Some((power, periodicity)) = seen else {
-            self.lines.fill(Line::default());
+            self.memory.lines.fill(Line::default());
             self.remember(0.0);
-            self.tone_frames = 0;
-            self.since_tone = self.since_tone.saturating_add(1);
+            self.memory.tone_frames = 0;
+            self.memory.since_tone = self.memory.since_tone.saturating_add(1);
             return Seen {
                 still: self.mean_still(),
                 ..Seen::default()
@@ -141,15 +164,20 @@ impl Spectrum {
         self.follow_tones(&power);
         Seen {
             still: self.mean_still(),
-            is_tone: self.since_tone < TONE_TAIL,
-            tone_frames: self.tone_frames,
+            is_tone: self.memory.since_tone < TONE_TAIL,
+            tone_frames: self.memory.tone_frames,
             periodicity,
         }
     }
 
     /// Power by bins of 16 Hz, and how periodic the window is.
     fn transform(&self) -> Option<(Vec<f32>, f32)> {
-        let windowed = self.window.iter().zip(&self.hann).map(|(x, w)| x * w);
+        let windowed = self
+            .memory
+            .window
+            .iter()
+            .zip(&self.hann)
+            .map(|(x, w)| x * w);
         let mut input: Vec<f32> = windowed.collect();
         input.resize(2 * WINDOW, 0.0);
         let mut spectrum = self.forward.make_output_vec();
@@ -176,7 +204,10 @@ impl Spectrum {
         let around = around.unwrap_or_default();
         let top = around.iter().copied().fold(f32::MIN, f32::max);
         let (mut all, mut still) = (0.0, 0.0);
-        for (neighbours, line) in around.windows(2 * NEIGHBOURS + 1).zip(&mut self.lines) {
+        for (neighbours, line) in around
+            .windows(2 * NEIGHBOURS + 1)
+            .zip(&mut self.memory.lines)
+        {
             let level = neighbours.get(NEIGHBOURS).copied().unwrap_or(f32::MIN);
             let above = level - neighbours.iter().sum::<f32>() / neighbours.len() as f32;
             if above > LINE_DB && level > (top - WEAKEST_LINE_DB).max(FAINT_DB) {
@@ -199,12 +230,12 @@ impl Spectrum {
     }
 
     fn remember(&mut self, still: f32) {
-        self.still.pop_front();
-        self.still.push_back(still);
+        self.memory.still.pop_front();
+        self.memory.still.push_back(still);
     }
 
     fn mean_still(&self) -> f32 {
-        self.still.iter().sum::<f32>() / JUDGED_FRAMES as f32
+        self.memory.still.iter().sum::<f32>() / JUDGED_FRAMES as f32
     }
 
     fn follow_tones(&mut self, power: &[f32]) {
@@ -223,18 +254,18 @@ impl Spectrum {
             tones = [tones[0]; 2];
         }
         tones.sort_by(f32::total_cmp);
-        let pairs = tones.iter().zip(&self.tones);
+        let pairs = tones.iter().zip(&self.memory.tones);
         let is_steady = pairs.into_iter().all(|(a, b)| (a - b).abs() < TONE_DRIFT);
-        self.tones = tones;
-        self.tone_frames = if is_steady && one + two > TONE_SHARE * whole {
-            self.tone_frames.saturating_add(1)
+        self.memory.tones = tones;
+        self.memory.tone_frames = if is_steady && one + two > TONE_SHARE * whole {
+            self.memory.tone_frames.saturating_add(1)
         } else {
             0
         };
-        self.since_tone = if self.tone_frames >= TONE_FRAMES {
+        self.memory.since_tone = if self.memory.tone_frames >= TONE_FRAMES {
             0
         } else {
-            self.since_tone.saturating_add(1)
+            self.memory.since_tone.saturating_add(1)
         };
     }
 }
