@@ -108,12 +108,7 @@ fn tell(bench: &Bench, told: &mut Vec<String>) -> Vec<gst::Structure> {
     let words = structures
         .iter()
         .filter(|it| of_words.contains(&it.name().as_str()));
-    told.extend(words.map(|it| {
-        let mut it = it.clone();
-        // How late it is depends on how far the input is by then.
-        it.remove_field("delay");
-        it.to_string()
-    }));
+    told.extend(words.map(|it| it.to_string()));
     structures
 }
 

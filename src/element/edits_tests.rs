@@ -107,6 +107,7 @@ impl Rig {
             words,
         };
         self.hear(Event::Words {
+            heard: release.end,
             release,
             utterance,
             is_final,
@@ -200,7 +201,10 @@ fn a_run_over_several_releases_is_masked_from_its_first_digit() {
 fn what_is_held_leaves_with_its_utterance() {
     let mut rig = Rig::new(Fillers::Keep, Redact::Digits, TEXT);
     rig.says("j'en veux deux", 0, false);
-    rig.hear(Event::UtteranceEnd { utterance: 0 });
+    rig.hear(Event::UtteranceEnd {
+        utterance: 0,
+        heard: 0,
+    });
     assert_eq!(rig.left(), ["j'en veux", "deux"]);
     let words = rig.told("whisperstream/words");
     assert_eq!(words.len(), 2);

@@ -41,9 +41,13 @@ impl WhisperStream {
                 release,
                 utterance,
                 is_final,
-            } => self.words(number, &release, utterance, is_final),
-            Event::UtteranceEnd { .. } => {
-                let decided = self.decided(Samples::MAX);
+                heard,
+            } => {
+                let decided = self.end_of(heard.max(release.end));
+                self.words(number, &release, utterance, is_final, decided);
+            }
+            Event::UtteranceEnd { heard, .. } => {
+                let decided = self.end_of(heard);
                 let ended = self.speaking(number, |speaker| self.end_utterance(speaker, decided));
                 self.utterance.fetch_add(1, Ordering::Relaxed);
                 if let Some(messages) = ended {
@@ -141,11 +145,18 @@ impl WhisperStream {
         Some(say(&mut speaker))
     }
 
-    fn words(&self, number: u64, release: &Release, utterance: u64, is_final: bool) {
+    fn words(
+        &self,
+        number: u64,
+        release: &Release,
+        utterance: u64,
+        is_final: bool,
+        decided: ClockTime,
+    ) {
         let timed = Timed {
             utterance,
             is_final,
-            decided: self.decided(release.end),
+            decided,
             ..timed(&lock(&self.timeline), release)
         };
         let next = utterance + u64::from(is_final);
@@ -322,7 +333,7 @@ impl WhisperStream {
             .field_if_some("probability", stream.probability())
             .field_if_some("language", stream.language)
             .field("speech", self.speech_ns())
-            .field("delay", self.delay(&stretch, self.decided(last)));
+            .field("delay", self.delay(&stretch, self.end_of(heard.max(last))));
         self.post(message.build());
     }
 
@@ -415,15 +426,9 @@ impl WhisperStream {
         }
     }
 
-    /// Stream position at which the present pass decides. Paced exactly, passes lie at multiples of the chunk; what was
-    /// received by now depends on the machine. A pass cannot have heard less than `at_least`.
-    fn decided(&self, at_least: Samples) -> ClockTime {
-        let heard = lock(&self.input).heard;
-        let chunk = lock(&self.settings).policy.chunk_samples() as Samples;
-        let timeline = lock(&self.timeline);
-        let position = timeline.position();
-        let next = heard.saturating_add(chunk).max(at_least).min(position);
-        timeline.at_end_of(next)
+    /// The instant at which the audio before `position` ends.
+    fn end_of(&self, position: Samples) -> ClockTime {
+        lock(&self.timeline).at_end_of(position)
     }
 
     /// Now minus the end of what is reported, in ns: on the clock when upstream is live or paced by it, else on the

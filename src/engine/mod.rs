@@ -78,9 +78,11 @@ pub enum Event {
         utterance: u64,
         /// The last release of its utterance.
         is_final: bool,
+        /// End of the audio that the pass had heard which decided them.
+        heard: Samples,
     },
-    /// The utterance ended with nothing new to say (its last words came before).
-    UtteranceEnd { utterance: u64 },
+    /// The utterance ended with nothing new to say (its last words came before); `heard` as there.
+    UtteranceEnd { utterance: u64, heard: Samples },
     /// What is said so far, after each pass and when speech starts (only with `interim`): `committed` is the utterance's
     /// text, never revised, `words` the unstable tail behind it.
     Partial {

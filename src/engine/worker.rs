@@ -477,10 +477,11 @@ impl<R: Runner> Worker<R> {
                     release,
                     utterance,
                     is_final,
+                    heard,
                 },
             );
         } else if is_final && self.now.spoke {
-            self.say(epoch, Event::UtteranceEnd { utterance });
+            self.say(epoch, Event::UtteranceEnd { utterance, heard });
         }
         if is_final {
             self.end_utterance();

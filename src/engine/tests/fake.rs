@@ -296,12 +296,13 @@ fn short(event: &Event) -> String {
             release,
             utterance,
             is_final,
+            ..
         } => format!(
             "words {utterance}{}{}",
             release.text,
             if *is_final { " final" } else { "" }
         ),
-        Event::UtteranceEnd { utterance } => format!("end {utterance}"),
+        Event::UtteranceEnd { utterance, .. } => format!("end {utterance}"),
         Event::Partial {
             utterance,
             committed,
