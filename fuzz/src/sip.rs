@@ -143,6 +143,13 @@ impl Peer {
             let to = text.lines().find(|line| line.starts_with("To:"));
             let tag = to.and_then(|to| to.split(";tag=").nth(1));
             self.tag = tag.map_or(self.tag.clone(), |tag| tag.trim().to_owned());
+            if code >= "300" && text.contains(" INVITE\r\n") {
+                // It would wait for that for half a minute.
+                let headers = headers(&text);
+                let headers = headers.replace(" INVITE\r\n", " ACK\r\n");
+                let ack = format!("ACK sip:tap@127.0.0.1 SIP/2.0\r\n{headers}\r\n");
+                _ = self.socket.send_to(ack.as_bytes(), from).await;
+            }
             let port = text.split("m=audio ").nth(1);
             let port = port.and_then(|it| it.split(' ').next()?.parse().ok());
             self.rtp = port.or(self.rtp);
@@ -150,21 +157,22 @@ impl Peer {
         }
         let method = text.split(' ').next().unwrap_or_default();
         self.said.push(method.to_owned());
-        let kept = ["via:", "from:", "to:", "call-id:", "cseq:"];
-        let headers = text.lines().take_while(|line| !line.is_empty());
-        let headers = headers.filter(|line| {
-            let line = line.to_ascii_lowercase();
-            kept.iter().any(|name| line.starts_with(name))
-        });
-        let mut answer = "SIP/2.0 200 OK\r\n".to_owned();
-        for header in headers {
-            answer.push_str(header);
-            answer.push_str("\r\n");
-        }
-        answer.push_str("Content-Length: 0\r\n\r\n");
+        let headers = headers(&text);
+        let answer = format!("SIP/2.0 200 OK\r\n{headers}Content-Length: 0\r\n\r\n");
         _ = self.socket.send_to(answer.as_bytes(), from).await;
         Ok(())
     }
+}
+
+/// Those headers that an answer has of its request.
+fn headers(text: &str) -> String {
+    const KEPT: [&str; 5] = ["via:", "from:", "to:", "call-id:", "cseq:"];
+    let headers = text.lines().take_while(|line| !line.is_empty());
+    let kept = headers.filter(|line| {
+        let line = line.to_ascii_lowercase();
+        KEPT.iter().any(|name| line.starts_with(name))
+    });
+    kept.map(|line| format!("{line}\r\n")).collect()
 }
 
 /// `with` in the place of each `name`.

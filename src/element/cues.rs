@@ -44,7 +44,7 @@ impl Rewrite for TimedWord {
 
 /// An instant on the segment's clock.
 pub fn clock_time(time: Duration) -> ClockTime {
-    ClockTime::from_nseconds(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1))
+    ClockTime::try_from(time).unwrap_or(ClockTime::MAX)
 }
 
 /// Joins punctuation to the word before it, so that no buffer holds a lone comma.
@@ -108,6 +108,15 @@ mod tests {
             end: ms(end),
             confidence: 1.0,
         }
+    }
+
+    #[test]
+    fn every_time_is_a_clock_time() {
+        // GStreamer has this number for no time at all.
+        let none = Duration::from_nanos(u64::MAX);
+        assert_eq!(clock_time(none), ClockTime::MAX);
+        assert_eq!(clock_time(Duration::MAX), ClockTime::MAX);
+        assert_eq!(clock_time(Duration::from_millis(7)), ms(7));
     }
 
     #[test]

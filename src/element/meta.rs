@@ -49,7 +49,7 @@ pub fn words_of(buffer: &gst::BufferRef) -> Vec<MetaWord> {
         .iter()
         .filter_map(|value| {
             let word = value.get::<gst::Structure>().ok()?;
-            let time = |name| Some(ClockTime::from_nseconds(word.get::<u64>(name).ok()?));
+            let time = |name| ClockTime::try_from(word.get::<u64>(name).ok()?).ok();
             Some(MetaWord {
                 text: word.get("text").ok()?,
                 start: time("start")?,
@@ -72,4 +72,31 @@ pub(super) fn structure(word: &TimedWord) -> gst::structure::Builder {
 /// Structures as one value.
 pub(super) fn array(items: impl Iterator<Item = gst::structure::Builder>) -> gst::Array {
     gst::Array::new(items.map(|item| item.build().to_send_value()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_without_a_time_is_left_out() {
+        gst::init().unwrap();
+        register();
+        let word = |start: u64| {
+            gst::Structure::builder("word")
+                .field("text", "oui")
+                .field("start", start)
+                .field("end", 40_u64)
+                .field("confidence", 0.5)
+        };
+        let mut buffer = gst::Buffer::new();
+        let mut meta = gst::meta::CustomMeta::add(buffer.make_mut(), META_NAME).unwrap();
+        // GStreamer has this number for no time at all.
+        let words = [word(7), word(u64::MAX)].into_iter();
+        meta.mut_structure().set("words", array(words));
+        drop(meta);
+        let read = words_of(&buffer);
+        assert_eq!(read.len(), 1);
+        assert_eq!(read[0].start.nseconds(), 7);
+    }
 }

@@ -235,6 +235,20 @@ impl Drop for Feed {
     }
 }
 
+/// The largest stands for every time that GStreamer cannot count.
 pub(super) fn clock(time: Duration) -> gst::ClockTime {
-    gst::ClockTime::from_nseconds(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1))
+    gst::ClockTime::try_from(time).unwrap_or(gst::ClockTime::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_time_has_its_clock_time() {
+        assert_eq!(clock(Duration::from_nanos(7)).nseconds(), 7);
+        // GStreamer has this number for no time at all.
+        assert_eq!(clock(Duration::from_nanos(u64::MAX)), gst::ClockTime::MAX);
+        assert_eq!(clock(Duration::MAX), gst::ClockTime::MAX);
+    }
 }
