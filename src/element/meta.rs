@@ -90,11 +90,12 @@ mod tests {
                 .field("confidence", 0.5)
         };
         let mut buffer = gst::Buffer::new();
-        let mut meta = gst::meta::CustomMeta::add(buffer.make_mut(), META_NAME).unwrap();
         // GStreamer has this number for no time at all.
-        let words = [word(7), word(u64::MAX)].into_iter();
-        meta.mut_structure().set("words", array(words));
-        drop(meta);
+        let words = array([word(7), word(u64::MAX)].into_iter());
+        gst::meta::CustomMeta::add(buffer.make_mut(), META_NAME)
+            .unwrap()
+            .mut_structure()
+            .set("words", words);
         let read = words_of(&buffer);
         assert_eq!(read.len(), 1);
         assert_eq!(read[0].start.nseconds(), 7);
