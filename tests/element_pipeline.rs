@@ -8,11 +8,6 @@ use element_support::*;
 use gst::ClockTime;
 use gst::prelude::*;
 
-const LET_GO: Duration = match cfg!(debug_assertions) {
-    true => Duration::from_millis(1_000),
-    false => Duration::from_millis(100),
-};
-
 /// `description` with the recording in place of `IN`; the element is called `w`, what follows it `sink`.
 fn pipeline(description: &str, name: &str) -> (gst::Pipeline, Record) {
     init();

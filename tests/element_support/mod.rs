@@ -49,6 +49,9 @@ pub fn spoken(name: &str) -> Vec<(String, f64, f64)> {
         .collect()
 }
 
+/// Who is not let go by then is held for ever. How soon it is depends on what else the machine does.
+pub const LET_GO: Duration = Duration::from_secs(30);
+
 pub fn ms(ms: u64) -> ClockTime {
     ClockTime::from_mseconds(ms)
 }
