@@ -4,7 +4,7 @@
 mod alone;
 mod element_support;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use alone::{alone, is_loaded, wait};
 use element_support::*;
