@@ -32,6 +32,14 @@ pub fn router(exchange: Exchange) -> Router {
         .with_state(exchange)
 }
 
+/// The routes of a program that has no doors.
+pub fn figures(exchange: Exchange) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(health))
+        .with_state(exchange)
+}
+
 /// Who is at the other end, if the server was told to know ([`serve`] does).
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub Option<SocketAddr>);

@@ -21,6 +21,7 @@
 pub mod accept;
 pub mod call;
 pub mod client;
+pub mod cluster;
 pub mod dialects;
 pub mod exchange;
 pub mod freeswitch;

@@ -25,8 +25,11 @@ pub fn start(form: Form) {
 
 /// The same, with the level that was asked for on the command line in place of `info`.
 pub fn start_at(form: Form, level: Option<Level>) {
-    // The SIP stack logs every message whole at `info`.
-    let level = format!("{},rsipstack=warn", level.unwrap_or(Level::Info).filter());
+    // The SIP stack logs every message whole at `info`, and NATS's client each step of its own.
+    let level = format!(
+        "{},rsipstack=warn,async_nats=warn",
+        level.unwrap_or(Level::Info).filter()
+    );
     let filter =
         EnvFilter::try_from_env("WHISPERSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let logs = tracing_subscriber::fmt()

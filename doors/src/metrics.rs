@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::call::Figures;
+use crate::cluster;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Door {
@@ -39,6 +40,7 @@ pub struct Metrics {
     dropped: Seconds,
     posted: Counter,
     unposted: Counter,
+    cluster: cluster::Figures,
 }
 
 /// Seconds.
@@ -59,6 +61,7 @@ impl Default for Metrics {
             dropped: Seconds::default(),
             posted: Counter::default(),
             unposted: Counter::default(),
+            cluster: cluster::Figures::default(),
             registry: Registry::default(),
         };
         registry.register("calls", "Calls that are there", metrics.calls.clone());
@@ -96,6 +99,7 @@ impl Default for Metrics {
             "Events that it did not take, or that did not fit into the queue",
             metrics.unposted.clone(),
         );
+        metrics.cluster.register(&mut registry);
         Metrics {
             registry,
             ..metrics
@@ -104,6 +108,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Those of a gateway or a worker.
+    pub(crate) fn cluster(&self) -> &cluster::Figures {
+        &self.cluster
+    }
+
     pub(crate) fn came(&self, door: &'static str) {
         self.calls.get_or_create(&Door { door }).inc();
         self.calls_total.get_or_create(&Door { door }).inc();

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use doors::call::{Setting, check_client};
+use doors::cluster::{Cluster, Gateway, NatsOptions};
 use doors::exchange::{Exchange, Policy};
 use doors::options::{self, ElementOptions};
 use doors::security::{Security, SecurityOptions};
@@ -48,6 +50,11 @@ struct Options {
     /// Form of the log on stderr
     #[arg(long, value_enum, default_value_t)]
     log: logs::Form,
+    /// Seconds that a call waits for a worker that has room, with --nats; 0: it is refused at once
+    #[arg(long, default_value_t = 0.0, requires = "nats", value_name = "SECONDS")]
+    nats_wait: f64,
+    #[command(flatten)]
+    nats: NatsOptions,
     #[command(flatten)]
     dialects: doors::dialects::Ports,
     #[command(flatten)]
@@ -63,6 +70,20 @@ impl Options {
     fn names_no_door(&self) -> bool {
         self.line.is_none() && self.ws.is_none() && self.http.is_none() && !self.dialects.any()
     }
+}
+
+/// What is of the machine that hears is chosen there.
+fn leave_to_workers(settings: &mut Vec<Setting>) {
+    settings.retain(|setting| {
+        let is_ours = check_client(setting).is_ok();
+        if !is_ours {
+            tracing::warn!(
+                "{} is not set: with --nats it is the workers' (whisperstream-worker)",
+                setting.name
+            );
+        }
+        is_ours
+    });
 }
 
 /// At the end the webhook's receiver has so long to take what calls said last.
@@ -96,14 +117,29 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let lines = open(options.line, 43007, "--line").await?;
     let web_sockets = open(options.ws, 43008, "--ws").await?;
     let web = open(options.http, 8080, "--http").await?;
-    let settings = options.element.settings();
-    let warm = server::warm_up(&settings, options.warmup_file.as_deref()).await?;
+    let mut settings = options.element.settings();
+    let (mut cluster, mut warm) = (None, None);
+    match options.nats.nats {
+        // Who hears the calls has the model.
+        Some(_) => {
+            leave_to_workers(&mut settings);
+            cluster = Some(Cluster::connect(&options.nats, "whisperstream-server").await?);
+        }
+        None => {
+            warm = Some(server::warm_up(&settings, options.warmup_file.as_deref()).await?);
+        }
+    }
     let exchange = Exchange::new(Policy {
         settings,
         max_calls: options.max_calls,
         max_per_peer: options.max_calls_per_peer,
         ..Policy::default()
     });
+    if let Some(cluster) = cluster {
+        let wait = Duration::from_secs_f64(options.nats_wait.clamp(0.0, 3600.0));
+        Gateway::start(cluster, &exchange, wait).await?;
+        server::announce("nats", options.nats.address());
+    }
     let posting = webhook.map(|webhook| webhook.start(&exchange));
     if let Some(listener) = lines {
         server::announce("line", format!("tcp://{}", listener.local_addr()?));

@@ -203,9 +203,32 @@ impl Feed {
         Ok(())
     }
 
+    /// Pushes whole frames that begin at `at`, whatever came before: who knows the time of each piece of audio.
+    pub async fn push_at(&mut self, at: Duration, bytes: &[u8]) -> Result<(), Ended> {
+        let Some(format) = self.format else {
+            return self.push(bytes).await;
+        };
+        if at != self.position() {
+            (self.origin, self.frames) = (at, 0);
+        }
+        let frame = format.frame().max(1);
+        let whole = bytes.get(..bytes.len() - bytes.len() % frame);
+        self.send_frames(whole.unwrap_or_default().to_vec(), frame)
+            .await
+    }
+
+    /// Asks for the stream as it is behind all that was pushed: a message `whisperstream/saved` with `marker` tells it.
+    pub fn save(&self, marker: &str) -> Result<(), Ended> {
+        self.ask("whisperstream/save", marker)
+    }
+
     /// Asks that all said up to here be told now; [`super::Event::Flushed`] with `marker` comes behind it.
     pub fn flush(&self, marker: &str) -> Result<(), Ended> {
-        let structure = gst::Structure::builder("whisperstream/flush")
+        self.ask("whisperstream/flush", marker)
+    }
+
+    fn ask(&self, what: &str, marker: &str) -> Result<(), Ended> {
+        let structure = gst::Structure::builder(what)
             // The strings of GLib end at a zero, and its bindings panic.
             .field("marker", marker.replace('\0', ""))
             .build();

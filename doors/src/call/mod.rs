@@ -8,6 +8,7 @@
 //! has two seconds of audio to hear, [`Feed::push`] waits. So back-pressure reaches the client's socket, nothing is dropped,
 //! and what a call holds is bounded.
 
+mod afar;
 mod event;
 mod feed;
 mod media;
@@ -15,6 +16,7 @@ mod pipeline;
 mod queue;
 mod settings;
 
+pub use afar::{Afar, Ear, Ears, Teller};
 pub(crate) use event::seconds;
 pub use event::{Event, Figures, Partial, Span, Verdict, Word, Words};
 pub use feed::{Ended, Feed};
@@ -42,6 +44,8 @@ pub struct Wanted {
     pub start: Duration,
     /// Who answered is told, too ([`Event::Verdict`]), of the first leg: by `answerdetect`, with these properties of its.
     pub answer: Option<Vec<Setting>>,
+    /// Where it is heard.
+    pub ears: Ears,
 }
 
 /// Why a call did not come about, in a sentence.
@@ -54,6 +58,9 @@ pub enum OpenError {
     /// The element refused to start.
     #[error("{0}")]
     Refused(String),
+    /// Nobody has room for it now.
+    #[error("{0}")]
+    NoRoom(String),
 }
 
 /// A running call. The three parts go their own ways: a door pushes, reads and controls at the same time.
@@ -74,6 +81,7 @@ pub struct Control {
 struct Running {
     pipeline: gst::Pipeline,
     elements: Vec<gst::Element>,
+    afar: Vec<afar::Heard>,
     heard: feed::Heard,
     /// How far the audio has come into each of the elements, in ns of the stream.
     entered: Vec<Arc<AtomicU64>>,
@@ -109,7 +117,9 @@ impl Control {
         self.running
             .elements
             .iter()
-            .try_for_each(|element| setting.apply(element))
+            .try_for_each(|element| setting.apply(element))?;
+        let mut afar = self.running.afar.iter();
+        afar.try_for_each(|afar| afar.set(setting))
     }
 
     /// Ends a call at once whose model is to stay in memory: until the last clone is gone.
@@ -120,8 +130,10 @@ impl Control {
     /// The figures of each leg's element (its property `stats`).
     pub fn stats(&self) -> Vec<(Option<String>, gst::Structure)> {
         let elements = self.running.elements.iter();
+        let afar = self.running.afar.iter();
         elements
             .map(|element| (element.property("leg"), element.property("stats")))
+            .chain(afar.map(|afar| (afar.leg.clone(), afar.ear.stats())))
             .collect()
     }
 
@@ -134,7 +146,9 @@ impl Control {
             let stats: gst::Structure = element.property("stats");
             entered.saturating_sub(stats.get::<u64>("backlog").unwrap_or_default())
         });
-        Duration::from_nanos(heard.min().unwrap_or_default())
+        let afar = self.running.afar.iter().map(|afar| afar.ear.heard());
+        let heard = heard.map(Duration::from_nanos).chain(afar);
+        heard.min().unwrap_or_default()
     }
 
     /// How much audio was pushed (of a container: as far as it is decoded).
@@ -152,6 +166,7 @@ pub fn open(wanted: &Wanted) -> Result<Call, OpenError> {
         entered: built.elements.iter().map(watch_entry).collect(),
         pipeline: built.pipeline,
         elements: built.elements,
+        afar: built.afar,
         heard: heard.clone(),
     });
     let bus = running
@@ -160,9 +175,13 @@ pub fn open(wanted: &Wanted) -> Result<Call, OpenError> {
         .ok_or_else(|| OpenError::Lacks("a pipeline without a bus".into()))?;
     let arrivals = Arc::clone(&heard.arrivals);
     let told = tell.clone();
+    let is_afar = !running.afar.is_empty();
     bus.set_sync_handler(move |_, message| {
-        if let Some(event) = Event::of(message, &arrivals) {
-            told.tell(event);
+        match Event::of(message, &arrivals) {
+            // All is sent then, and not told.
+            Some(Event::Ended) if is_afar => {}
+            Some(event) => told.tell(event),
+            None => {}
         }
         gst::BusSyncReply::Drop
     });

@@ -1,6 +1,6 @@
 //! The pipeline of a call: how its audio gets to the element.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 
@@ -8,7 +8,7 @@ use super::event::Quiet;
 use super::feed::Heard;
 use super::media::{self, Intake};
 use super::queue::Tell;
-use super::{Event, OpenError, Setting, Wanted};
+use super::{Ears, Event, OpenError, Setting, Teller, Wanted, afar};
 
 /// Where the audio of a call comes from.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Format {
         sample * self.channels as usize
     }
 
-    fn caps(&self) -> gst::Caps {
+    pub(super) fn caps(&self) -> gst::Caps {
         let (name, format) = match self.encoding {
             Encoding::S16le => ("audio/x-raw", Some("S16LE")),
             Encoding::S16be => ("audio/x-raw", Some("S16BE")),
@@ -97,6 +97,8 @@ pub(super) struct Built {
     pub entry: Option<gst_app::AppSrc>,
     /// `whisperstream`, one a leg.
     pub elements: Vec<gst::Element>,
+    /// In their place, if the legs are heard somewhere else.
+    pub afar: Vec<afar::Heard>,
 }
 
 /// How much audio waits in the pipeline before the element at most.
@@ -109,11 +111,36 @@ pub(super) fn build(
     intake: &Intake,
 ) -> Result<Built, OpenError> {
     let pipeline = gst::Pipeline::new();
-    let ears = wanted.legs.len().max(1);
-    let ears = (0..ears)
-        .map(|leg| ear(&pipeline, wanted, leg, tell))
-        .collect::<Result<Vec<_>, _>>()?;
-    let entries: Vec<_> = ears.iter().map(|ear| ear.entry.clone()).collect();
+    let legs = wanted.legs.len().max(1);
+    let (mut entries, mut elements, mut heard_afar) = (Vec::new(), Vec::new(), Vec::new());
+    match &wanted.ears {
+        Ears::Afar(network) => {
+            let mut tellers = Vec::new();
+            tellers.resize_with(legs, || Teller {
+                tell: tell.clone(),
+                arrivals: Arc::clone(&heard.arrivals),
+            });
+            // What is wrong with a setting is said before anybody far away is asked.
+            wanted
+                .settings
+                .iter()
+                .try_fold(make("whisperstream")?, |judge, setting| {
+                    setting.apply(&judge).map(|()| judge)
+                })?;
+            for (leg, ear) in network.begin(wanted, tellers)?.into_iter().enumerate() {
+                let sink = afar::sink(&ear)?.upcast();
+                entries.push(lead(&pipeline, wanted, vec![sink])?);
+                heard_afar.push(afar::Heard::new(ear, wanted.legs.get(leg).cloned())?);
+            }
+        }
+        _ => {
+            for leg in 0..legs {
+                let ear = ear(&pipeline, wanted, leg, tell)?;
+                entries.push(ear.entry);
+                elements.push(ear.element);
+            }
+        }
+    }
     let entry = match &wanted.source {
         Source::Raw(format) => Some(raw(&pipeline, *format, &entries)?),
         Source::Media => Some(media::build(
@@ -144,7 +171,8 @@ pub(super) fn build(
     Ok(Built {
         pipeline,
         entry,
-        elements: ears.into_iter().map(|ear| ear.element).collect(),
+        elements,
+        afar: heard_afar,
     })
 }
 
@@ -167,6 +195,9 @@ fn ear(
     }
     if let Some(leg) = wanted.legs.get(number) {
         Setting::new("leg", leg).apply(&whisper)?;
+    }
+    if let Ears::Resumed(state) = &wanted.ears {
+        whisper.set_property("resume", state);
     }
     let sink = gst_app::AppSink::builder()
         .sync(false)
@@ -203,15 +234,7 @@ fn ear(
             gst::PadProbeReturn::Ok
         });
     }
-    let as_is = matches!(&wanted.source, Source::Raw(format) if *format == Format::default());
     let mut chain = Vec::new();
-    if !as_is {
-        if ears_apart(wanted) {
-            chain.push(make("queue")?);
-        }
-        chain.push(make("audioconvert")?);
-        chain.push(make("audioresample")?);
-    }
     match wanted.answer.as_ref().filter(|_| number == 0) {
         Some(settings) => {
             let answer = make("answerdetect")?;
@@ -222,15 +245,34 @@ fn ear(
         }
         None => chain.extend([whisper.clone(), sink]),
     }
-    for element in &chain {
-        add(pipeline, element)?;
-    }
-    link(&chain)?;
-    let entry = chain.first().cloned().unwrap_or_else(|| whisper.clone());
     Ok(Ear {
-        entry,
+        entry: lead(pipeline, wanted, chain)?,
         element: whisper,
     })
+}
+
+/// Puts in front of `chain` what makes its audio of the source's, all into the pipeline, and returns the first of them.
+fn lead(
+    pipeline: &gst::Pipeline,
+    wanted: &Wanted,
+    chain: Vec<gst::Element>,
+) -> Result<gst::Element, OpenError> {
+    let as_is = matches!(&wanted.source, Source::Raw(format) if *format == Format::default());
+    let mut all = Vec::new();
+    if !as_is {
+        if ears_apart(wanted) {
+            all.push(make("queue")?);
+        }
+        all.push(make("audioconvert")?);
+        all.push(make("audioresample")?);
+    }
+    all.extend(chain);
+    for element in &all {
+        add(pipeline, element)?;
+    }
+    link(&all)?;
+    let first = all.first().cloned();
+    first.ok_or_else(|| OpenError::Lacks("a leg of no elements".into()))
 }
 
 /// Legs run on threads of their own: one that waits must not keep the other's audio.

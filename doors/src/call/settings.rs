@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 
 /// Which properties only who runs the program may set: they reach the machine's files, its memory or other calls.
-const OPERATORS: [&str; 7] = [
+const OPERATORS: [&str; 8] = [
     "model",
     "device",
     "precision",
@@ -14,12 +14,11 @@ const OPERATORS: [&str; 7] = [
     "dump-dir",
     "max-streams",
     "alignment-heads",
+    "resume",
 ];
 
 /// Properties that make no sense behind a door, because the door relies on them.
-const DOORS: [&str; 7] = [
-    "name", "parent", "leg", "qos", "lateness", "latency", "resume",
-];
+const DOORS: [&str; 6] = ["name", "parent", "leg", "qos", "lateness", "latency"];
 
 /// `name=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]

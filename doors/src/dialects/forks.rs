@@ -431,6 +431,12 @@ impl Telling {
         let mut notes_come = true;
         loop {
             tokio::select! {
+                // What was wrong with a command is said before what came of those behind it.
+                biased;
+                note = noted.recv(), if notes_come => match note {
+                    Some(Note::Error(says)) => self.mouth.say(self.module.error(&says)).await?,
+                    None => notes_come = false,
+                },
                 event = events.next() => match event {
                     None | Some(Event::Ended) => return self.mouth.close().await,
                     Some(Event::Failed { reason }) => {
@@ -439,10 +445,6 @@ impl Telling {
                         return leave(self.module, &mut self.mouth, fault).await;
                     }
                     Some(event) => self.event(event).await?,
-                },
-                note = noted.recv(), if notes_come => match note {
-                    Some(Note::Error(says)) => self.mouth.say(self.module.error(&says)).await?,
-                    None => notes_come = false,
                 },
                 _ = ping.tick() => self.mouth.ping().await?,
             }

@@ -7,7 +7,7 @@ mod taken;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, watch};
@@ -17,7 +17,7 @@ pub use refusal::Refusal;
 pub use taken::{Call, Events};
 use taken::{Place, start};
 
-use crate::call::{self, Event, OpenError, Setting, Wanted};
+use crate::call::{self, Afar, Ears, Event, OpenError, Setting, Wanted};
 use crate::logs::Hush;
 use crate::metrics::Metrics;
 use crate::room;
@@ -78,8 +78,15 @@ pub trait Observer: Send + Sync {
     fn told(&self, call: &Listing, event: &Event, metrics: &Metrics);
 }
 
+/// Knows who hears calls that are not heard in this process.
+pub trait Elsewhere: Send + Sync {
+    /// For the call of that id, for as long as it is there.
+    fn call(&self, id: &str) -> Arc<dyn Afar>;
+}
+
 struct Inner {
     policy: Policy,
+    elsewhere: OnceLock<Arc<dyn Elsewhere>>,
     observers: RwLock<Vec<Arc<dyn Observer>>>,
     metrics: Metrics,
     phase: watch::Sender<Phase>,
@@ -125,6 +132,7 @@ impl Exchange {
             inner: Arc::new(Inner {
                 peers: Mutex::new(Peers::new(policy.max_per_peer)),
                 policy,
+                elsewhere: OnceLock::new(),
                 observers: RwLock::default(),
                 metrics: Metrics::default(),
                 phase: watch::Sender::new(Phase::Open),
@@ -147,6 +155,17 @@ impl Exchange {
         observers
             .unwrap_or_else(PoisonError::into_inner)
             .push(observer);
+    }
+
+    /// Lets all calls from now on be heard by others; once.
+    pub fn hear_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) {
+        let _ = self.inner.elsewhere.set(elsewhere);
+    }
+
+    /// Whether a call would be taken now.
+    pub fn has_room(&self) -> bool {
+        let is_open = *self.inner.phase.borrow() == Phase::Open;
+        is_open && lock(&self.inner.calls).len() < self.inner.policy.max_calls
     }
 
     pub fn policy(&self) -> &Policy {
@@ -183,6 +202,9 @@ impl Exchange {
             .cloned()
             .chain(settings)
             .collect();
+        if let Some(elsewhere) = self.inner.elsewhere.get() {
+            wanted.ears = Ears::Afar(elsewhere.call(&place.id));
+        }
         let call = match start(&wanted).await {
             Ok(call) => call,
             Err(OpenError::Setting(setting)) => return Err(setting.into()),

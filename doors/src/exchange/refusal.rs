@@ -28,7 +28,11 @@ impl Refusal {
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
-            Refusal::Full(_) | Refusal::Crowded(_) | Refusal::Overloaded | Refusal::Closing
+            Refusal::Full(_)
+                | Refusal::Crowded(_)
+                | Refusal::Overloaded
+                | Refusal::Closing
+                | Refusal::Open(OpenError::NoRoom(_))
         )
     }
 
@@ -41,6 +45,7 @@ impl Refusal {
             Refusal::Closing => "closing",
             Refusal::Taken(_) | Refusal::BadId(_) => "id",
             Refusal::Setting(_) => "setting",
+            Refusal::Open(OpenError::NoRoom(_)) => "worker",
             Refusal::Open(_) => "pipeline",
         }
     }

@@ -1,0 +1,477 @@
+//! The side of the clients: their audio goes out, and what is told of it comes back to their doors.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{DeliverPolicy, push};
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use super::ear::RemoteEar;
+use super::figures::Figures;
+use super::message::{Audio, Begin, FORMAT};
+use super::names::{Leg, call_key, leg_key};
+use super::outbox::{Outbox, Trouble};
+use super::owners::{self, Entry, NotWritten};
+use super::wire::{Progress, Told, ns};
+use super::{Cluster, ClusterError};
+use crate::call::{Afar, Ear, Event, OpenError, Teller, Wanted};
+use crate::exchange::{Elsewhere, Exchange};
+
+/// An offer is answered within this, or nobody has room.
+const OFFER: Duration = Duration::from_secs(2);
+/// A gateway that is there says so within this.
+const THERE: Duration = Duration::from_secs(2);
+
+/// A process whose calls are heard by workers.
+pub struct Gateway {
+    pub(super) cluster: Cluster,
+    id: String,
+    /// How long a call waits for a worker.
+    wait: Duration,
+    pub(super) figures: Figures,
+    runtime: Handle,
+    routes: Mutex<HashMap<Leg, Arc<Route>>>,
+}
+
+/// Where what is told of a leg goes.
+pub(super) struct Route {
+    pub leg: Leg,
+    teller: Teller,
+    name: Option<String>,
+    /// Legs of the call that have not ended.
+    left: Arc<AtomicUsize>,
+    pub progress: Mutex<Progress>,
+    /// A worker has it.
+    is_owned: AtomicBool,
+    /// Its last word was told.
+    pub is_over: AtomicBool,
+    pub outbox: Outbox,
+}
+
+/// The value of a call's key: the gateway that has its client.
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    gateway: String,
+}
+
+impl Gateway {
+    /// Lets a process's calls be heard by the cluster's workers. A call that no worker has room for waits so long for one.
+    pub async fn start(
+        cluster: Cluster,
+        exchange: &Exchange,
+        wait: Duration,
+    ) -> Result<Arc<Gateway>, ClusterError> {
+        let gateway = Arc::new(Gateway {
+            cluster,
+            id: Cluster::name(),
+            wait,
+            figures: exchange.metrics().cluster().clone(),
+            runtime: Handle::current(),
+            routes: Mutex::default(),
+        });
+        let asked = |err: &dyn std::fmt::Display| ClusterError::Asked(err.to_string());
+        let Cluster { client, names, .. } = &gateway.cluster;
+        let mut questions = client
+            .subscribe(names.gateway(&gateway.id))
+            .await
+            .map_err(|err| asked(&err))?;
+        let answers = client.clone();
+        tokio::spawn(async move {
+            while let Some(question) = questions.next().await {
+                if let Some(reply) = question.reply {
+                    let _ = answers.publish(reply, bytes::Bytes::new()).await;
+                }
+            }
+        });
+        let mut progress = client
+            .subscribe(names.all_of("live", &gateway.id))
+            .await
+            .map_err(|err| asked(&err))?;
+        let moves = Arc::clone(&gateway);
+        tokio::spawn(async move {
+            while let Some(message) = progress.next().await {
+                moves.progressed(&message.subject, &message.payload);
+            }
+        });
+        let reads = Arc::clone(&gateway);
+        tokio::spawn(async move { reads.read().await });
+        exchange.hear_elsewhere(Arc::new(Arc::clone(&gateway)));
+        Ok(gateway)
+    }
+
+    fn routes(&self) -> MutexGuard<'_, HashMap<Leg, Arc<Route>>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn route(&self, kind: &str, subject: &str) -> Option<Arc<Route>> {
+        let leg = self.cluster.names.leg(kind, subject)?;
+        self.routes().get(&leg).cloned()
+    }
+
+    fn progressed(&self, subject: &str, payload: &[u8]) {
+        let progress = serde_json::from_slice(payload).ok();
+        if let (Some(route), Some(progress)) = (self.route("live", subject), progress) {
+            *route
+                .progress
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = progress;
+        }
+    }
+
+    /// Reads what is told of this gateway's legs, one message after another, also behind a restart of the server.
+    async fn read(self: Arc<Self>) {
+        let mut last = 0;
+        loop {
+            let config = push::OrderedConfig {
+                deliver_subject: self.cluster.client.new_inbox(),
+                filter_subject: self.cluster.names.all_of("text", &self.id),
+                deliver_policy: match last {
+                    0 => DeliverPolicy::All,
+                    last => DeliverPolicy::ByStartSequence {
+                        start_sequence: last + 1,
+                    },
+                },
+                ..push::OrderedConfig::default()
+            };
+            let text = &self.cluster.stores.text;
+            if let Ok(consumer) = text.create_consumer(config).await
+                && let Ok(mut messages) = consumer.messages().await
+            {
+                while let Some(message) = messages.next().await {
+                    let Ok(message) = message else {
+                        // It begins anew by itself where it was.
+                        continue;
+                    };
+                    if let Ok(info) = message.info() {
+                        last = info.stream_sequence;
+                    }
+                    self.told(&message.subject, &message.payload);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    fn told(self: &Arc<Self>, subject: &str, payload: &[u8]) {
+        let Some(route) = self.route("text", subject) else {
+            return;
+        };
+        match serde_json::from_slice::<Told>(payload) {
+            Ok(told) => self.tell(&route, told),
+            Err(err) => {
+                self.figures.bad.inc();
+                tracing::warn!(
+                    subject,
+                    "what was told of a leg cannot be read: {err}; do gateways and workers have the same version?"
+                );
+            }
+        }
+    }
+
+    fn tell(self: &Arc<Self>, route: &Arc<Route>, told: Told) {
+        if let Told::Owner { worker, term } = &told {
+            route.is_owned.store(true, Ordering::Relaxed);
+            tracing::debug!(
+                call = route.leg.call,
+                worker,
+                term,
+                "a worker hears the call"
+            );
+            return;
+        }
+        let is_last = told.is_last();
+        match told {
+            // The call ends with the last of its legs.
+            Told::Ended if route.left.fetch_sub(1, Ordering::Relaxed) > 1 => {}
+            told => {
+                if let Some(event) = told.event(route.name.as_deref()) {
+                    route.teller.tell(event);
+                }
+            }
+        }
+        if is_last {
+            self.over(route, true);
+        }
+    }
+
+    /// A leg is over: nothing more is sent, and what was told of it need not be kept.
+    fn over(self: &Arc<Self>, route: &Arc<Route>, was_told: bool) {
+        if route.is_over.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.routes().remove(&route.leg);
+        route.outbox.close();
+        if was_told {
+            let (cluster, leg) = (self.cluster.clone(), route.leg.clone());
+            self.runtime.spawn(async move {
+                let subject = cluster.names.of("text", &leg);
+                let _ = cluster.stores.text.purge().filter(subject).await;
+            });
+        }
+    }
+
+    fn fail(self: &Arc<Self>, route: &Arc<Route>, reason: String) {
+        if !route.is_over.load(Ordering::Relaxed) {
+            route.teller.tell(Event::Failed { reason });
+            route.outbox.cancel();
+        }
+    }
+
+    /// The door wants to know no more of a leg.
+    pub(super) fn left(self: &Arc<Self>, route: &Arc<Route>) {
+        if route.is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        route.outbox.cancel();
+        // The worker ends it; if there is none, nobody has to.
+        if !route.is_owned.load(Ordering::Relaxed) {
+            let (cluster, leg) = (self.cluster.clone(), route.leg.clone());
+            self.runtime.spawn(async move {
+                let _ = cluster.stores.owners.delete(leg_key(&leg)).await;
+            });
+        }
+        let (gateway, route) = (Arc::clone(self), Arc::clone(route));
+        self.runtime.spawn(async move {
+            // Long enough for the word to get out; a worker that does not hear it gives the leg up in time.
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            gateway.over(&route, true);
+        });
+    }
+
+    /// One leg's way out and back.
+    fn lay(self: &Arc<Self>, leg: Leg, number: usize, wanted: &Wanted, legs: &Legs) -> Arc<Route> {
+        let settings = wanted.settings.iter();
+        let begin = Audio::Begin(Begin {
+            format: FORMAT,
+            settings: settings
+                .map(|setting| (setting.name.clone(), setting.value.clone()))
+                .collect(),
+            leg: wanted.legs.get(number).cloned(),
+            lines: wanted.lines,
+            start: ns(wanted.start),
+        });
+        let route = Arc::new(Route {
+            leg: leg.clone(),
+            teller: legs.teller.clone(),
+            name: wanted.legs.get(number).cloned(),
+            left: Arc::clone(&legs.left),
+            progress: Mutex::default(),
+            is_owned: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            outbox: Outbox::new(begin, wanted.start, self.figures.clone()),
+        });
+        self.routes().insert(leg.clone(), Arc::clone(&route));
+        let subject = self.cluster.names.of("audio", &leg);
+        let teller = legs.teller.clone();
+        let tell = move |trouble| {
+            let reason = match trouble {
+                Trouble::Began(reason) => format!(
+                    "the cluster does not take the call's audio ({reason}); up to a minute of it is kept here, and sent when it can be"
+                ),
+                Trouble::Over(time) => format!(
+                    "the cluster takes the call's audio again, after {:.1} s; nothing is lost",
+                    time.as_secs_f64()
+                ),
+            };
+            tracing::warn!(call = leg.call, "{reason}");
+            teller.tell(Event::Warning { reason });
+        };
+        let sending = route
+            .outbox
+            .clone()
+            .send(self.cluster.clone(), subject, tell);
+        self.runtime.spawn(sending);
+        route
+    }
+
+    /// Makes a leg known to workers; `Ok(false)`: none has room now.
+    async fn offer(&self, leg: &Leg) -> Result<bool, OpenError> {
+        let owners = &self.cluster.stores.owners;
+        let made = owners::make(owners, &leg_key(leg), Entry::default().write()).await;
+        made.map_err(|err| match err {
+            NotWritten::Taken => OpenError::Refused("the call is already there".into()),
+            NotWritten::Failed(reason) => away(&reason),
+        })?;
+        let asked = self
+            .cluster
+            .client
+            .request(self.cluster.names.offer(), leg.path().into());
+        let answer = tokio::time::timeout(OFFER, asked).await;
+        Ok(matches!(answer, Ok(Ok(answer)) if answer.payload.as_ref() == b"taken"))
+    }
+}
+
+struct Legs {
+    teller: Teller,
+    left: Arc<AtomicUsize>,
+}
+
+fn away(reason: &str) -> OpenError {
+    OpenError::NoRoom(format!(
+        "the cluster that hears calls does not answer ({reason}); try again later"
+    ))
+}
+
+impl Elsewhere for Arc<Gateway> {
+    fn call(&self, id: &str) -> Arc<dyn Afar> {
+        Arc::new(RemoteCall {
+            gateway: Arc::clone(self),
+            id: id.into(),
+            generations: AtomicU32::new(0),
+            is_held: AtomicBool::new(false),
+        })
+    }
+}
+
+/// A call of this gateway's; the call's key is held until it is dropped.
+struct RemoteCall {
+    gateway: Arc<Gateway>,
+    id: String,
+    generations: AtomicU32,
+    is_held: AtomicBool,
+}
+
+impl RemoteCall {
+    /// Makes the id this gateway's. Another gateway may have had it, and be gone.
+    async fn hold(&self) -> Result<(), OpenError> {
+        let Cluster {
+            client,
+            names,
+            stores,
+            ..
+        } = &self.gateway.cluster;
+        let key = call_key(&self.id);
+        let holder = Holder {
+            gateway: self.gateway.id.clone(),
+        };
+        let value: bytes::Bytes = serde_json::to_vec(&holder).unwrap_or_default().into();
+        let taken = || {
+            OpenError::Refused(format!(
+                "a call {:?} is already there, at another gateway; choose another id",
+                self.id
+            ))
+        };
+        for _ in 0..3 {
+            match owners::make(&stores.owners, &key, value.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(NotWritten::Failed(reason)) => return Err(away(&reason)),
+                Err(NotWritten::Taken) => {}
+            }
+            let entry = stores.owners.entry(key.clone()).await;
+            let entry = entry.map_err(|err| away(&err.to_string()))?;
+            let Some(entry) = entry else { continue };
+            if let Ok(before) = serde_json::from_slice::<Holder>(&entry.value) {
+                let asked = client.request(names.gateway(&before.gateway), bytes::Bytes::new());
+                let answer = tokio::time::timeout(THERE, asked).await;
+                tracing::debug!(
+                    call = self.id,
+                    ?answer,
+                    "asked the gateway that has the call"
+                );
+                if let Ok(Ok(_)) = answer {
+                    return Err(taken());
+                }
+            }
+            let revision = entry.revision;
+            if stores
+                .owners
+                .update(&key, value.clone(), revision)
+                .await
+                .is_ok()
+            {
+                return Ok(());
+            }
+        }
+        Err(taken())
+    }
+
+    async fn open(
+        &self,
+        wanted: &Wanted,
+        tellers: Vec<Teller>,
+    ) -> Result<Vec<Arc<Route>>, OpenError> {
+        if wanted.answer.is_some() {
+            return Err(OpenError::Refused(
+                "who answered is not told of calls that are heard by a cluster; leave that out"
+                    .into(),
+            ));
+        }
+        if !self.is_held.load(Ordering::Relaxed) {
+            self.hold().await?;
+            self.is_held.store(true, Ordering::Relaxed);
+        }
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+        let left = Arc::new(AtomicUsize::new(tellers.len()));
+        let mut routes = Vec::new();
+        let mut is_heard = true;
+        for (number, teller) in tellers.into_iter().enumerate() {
+            let leg = Leg {
+                gateway: self.gateway.id.clone(),
+                call: self.id.clone(),
+                generation,
+                number: u32::try_from(number).unwrap_or(u32::MAX),
+            };
+            let legs = Legs {
+                teller,
+                left: Arc::clone(&left),
+            };
+            let route = self.gateway.lay(leg.clone(), number, wanted, &legs);
+            routes.push(route);
+            match self.gateway.offer(&leg).await {
+                Ok(heard) => is_heard &= heard,
+                Err(err) => {
+                    routes.iter().for_each(|route| self.gateway.left(route));
+                    return Err(err);
+                }
+            }
+        }
+        if is_heard {
+            return Ok(routes);
+        }
+        if self.gateway.wait.is_zero() {
+            routes.iter().for_each(|route| self.gateway.left(route));
+            return Err(OpenError::NoRoom(
+                "no worker of the cluster has room for the call; try again later".into(),
+            ));
+        }
+        for route in &routes {
+            let (gateway, route) = (Arc::clone(&self.gateway), Arc::clone(route));
+            self.gateway.runtime.spawn(async move {
+                tokio::time::sleep(gateway.wait).await;
+                if !route.is_owned.load(Ordering::Relaxed) {
+                    let waited = gateway.wait.as_secs_f64();
+                    gateway.fail(
+                        &route,
+                        format!("no worker of the cluster had room for the call in {waited} s; try again later"),
+                    );
+                }
+            });
+        }
+        Ok(routes)
+    }
+}
+
+impl Afar for RemoteCall {
+    fn begin(&self, wanted: &Wanted, tellers: Vec<Teller>) -> Result<Vec<Arc<dyn Ear>>, OpenError> {
+        let routes = self.gateway.runtime.block_on(self.open(wanted, tellers))?;
+        let ears = routes
+            .into_iter()
+            .map(|route| RemoteEar::new(Arc::clone(&self.gateway), route) as Arc<dyn Ear>);
+        Ok(ears.collect())
+    }
+}
+
+impl Drop for RemoteCall {
+    fn drop(&mut self) {
+        if self.is_held.load(Ordering::Relaxed) {
+            let (cluster, key) = (self.gateway.cluster.clone(), call_key(&self.id));
+            self.gateway.runtime.spawn(async move {
+                let _ = cluster.stores.owners.delete(key).await;
+            });
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What is on the server: made where it is not there, looked at where it is.
+
+use std::time::Duration;
+
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, GetStreamErrorKind, RequestError, RequestErrorKind,
+};
+use async_nats::jetstream::kv::Store;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::{Context, ErrorCode};
+
+use super::names::Names;
+use super::{ClusterError, NatsOptions};
+
+/// What is told of calls, and who owns them, is kept so long behind the last word of it.
+const KEPT: Duration = Duration::from_secs(3600);
+/// A message that was sent twice within this is one.
+const TWICE: Duration = Duration::from_secs(120);
+/// Bytes of all that is told of the calls there are.
+const TEXT_BYTES: i64 = 1 << 30;
+
+/// The three streams and the bucket.
+#[derive(Clone)]
+pub struct Stores {
+    pub audio: Stream,
+    pub text: Stream,
+    /// The last checkpoint of each leg.
+    pub state: Stream,
+    pub owners: Store,
+}
+
+impl Stores {
+    pub async fn open(
+        jetstream: &Context,
+        names: &Names,
+        options: &NatsOptions,
+    ) -> Result<Stores, ClusterError> {
+        let config = |kind: &str| Config {
+            name: names.stream(kind),
+            subjects: vec![names.all(kind)],
+            retention: RetentionPolicy::Limits,
+            storage: StorageType::File,
+            num_replicas: options.nats_replicas,
+            duplicate_window: TWICE,
+            max_age: KEPT,
+            allow_direct: true,
+            ..Config::default()
+        };
+        let age = Duration::from_secs(options.nats_audio_age.max(60));
+        let audio = Config {
+            max_age: age,
+            duplicate_window: TWICE.min(age),
+            max_bytes: i64::try_from(options.nats_audio_bytes).unwrap_or(i64::MAX),
+            // A full one says so to who would store more, and takes nothing from the calls that are there.
+            discard: DiscardPolicy::New,
+            ..config("audio")
+        };
+        let text = Config {
+            max_bytes: TEXT_BYTES,
+            discard: DiscardPolicy::New,
+            ..config("text")
+        };
+        let state = Config {
+            max_messages_per_subject: 1,
+            ..config("state")
+        };
+        Ok(Stores {
+            audio: stream(jetstream, audio).await?,
+            text: stream(jetstream, text).await?,
+            state: stream(jetstream, state).await?,
+            owners: bucket(jetstream, names.stream("owners"), options.nats_replicas).await?,
+        })
+    }
+}
+
+async fn stream(jetstream: &Context, wanted: Config) -> Result<Stream, ClusterError> {
+    let refused = |reason: String| ClusterError::Store {
+        what: "the stream",
+        name: wanted.name.clone(),
+        reason,
+    };
+    for _ in 0..2 {
+        match jetstream.get_stream(&wanted.name).await {
+            Ok(there) => {
+                let found = &there.cached_info().config;
+                fits(found, &wanted).map_err(refused)?;
+                if found.num_replicas != wanted.num_replicas {
+                    tracing::warn!(
+                        stream = wanted.name,
+                        "the stream was made with {} replicas, and stays so; --nats-replicas {} is for streams that are made",
+                        found.num_replicas,
+                        wanted.num_replicas
+                    );
+                }
+                return Ok(there);
+            }
+            Err(err) => match err.kind() {
+                GetStreamErrorKind::JetStream(err)
+                    if err.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
+                // Who answers such requests is JetStream itself.
+                GetStreamErrorKind::Request if lacks_responders(&err) => {
+                    return Err(ClusterError::NoJetStream(String::new()));
+                }
+                GetStreamErrorKind::JetStream(err) if is_lacking(&err) => {
+                    return Err(ClusterError::NoJetStream(String::new()));
+                }
+                _ => return Err(refused(err.to_string())),
+            },
+        }
+        match jetstream.create_stream(&wanted).await {
+            Ok(made) => return Ok(made),
+            // Another process was faster.
+            Err(err) => match err.kind() {
+                CreateStreamErrorKind::JetStream(err)
+                    if err.error_code() == ErrorCode::STREAM_NAME_EXIST => {}
+                _ => {
+                    return Err(refused(format!(
+                        "it is not there and cannot be made: {err}"
+                    )));
+                }
+            },
+        }
+    }
+    Err(refused("it comes and goes".into()))
+}
+
+fn lacks_responders(err: &dyn std::error::Error) -> bool {
+    let asked = err
+        .source()
+        .and_then(|err| err.downcast_ref::<RequestError>());
+    asked.is_some_and(|err| err.kind() == RequestErrorKind::NoResponders)
+}
+
+fn is_lacking(err: &async_nats::jetstream::Error) -> bool {
+    let code = err.error_code();
+    code == ErrorCode::JETSTREAM_NOT_ENABLED || code == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT
+}
+
+/// Whether what is there does what is asked of it; else what does not fit, and what to do.
+fn fits(found: &Config, wanted: &Config) -> Result<(), String> {
+    let differs = |what: &str, found: String, wanted: String| {
+        Err(format!(
+            "{what} {found}, where {wanted} is needed; delete it (what is in it is lost), or choose another --nats-prefix"
+        ))
+    };
+    if found.subjects != wanted.subjects {
+        let (found, wanted) = (found.subjects.join(","), wanted.subjects.join(","));
+        return differs("its subjects are", found, wanted);
+    }
+    if found.retention != wanted.retention {
+        let name = |config: &Config| format!("{:?}", config.retention).to_lowercase();
+        return differs("its retention is", name(found), name(wanted));
+    }
+    if found.max_messages_per_subject.max(0) != wanted.max_messages_per_subject.max(0) {
+        let most = |config: &Config| config.max_messages_per_subject.to_string();
+        return differs("its messages a subject are", most(found), most(wanted));
+    }
+    if found.sealed || found.deny_purge || found.no_ack {
+        return differs(
+            "it is sealed, denies purging or acknowledges nothing:".trim_end_matches(':'),
+            "so".into(),
+            "none of these".into(),
+        );
+    }
+    Ok(())
+}
+
+/// A bucket is a stream. The library makes none on servers before 2.10, whose account it cannot read.
+async fn bucket(jetstream: &Context, name: String, replicas: usize) -> Result<Store, ClusterError> {
+    let config = Config {
+        name: format!("KV_{name}"),
+        subjects: vec![format!("$KV.{name}.>")],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        storage: StorageType::File,
+        num_replicas: replicas,
+        max_messages_per_subject: 1,
+        max_age: KEPT,
+        duplicate_window: TWICE,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        ..Config::default()
+    };
+    stream(jetstream, config).await?;
+    let opened = jetstream.get_key_value(&name).await;
+    opened.map_err(|err| ClusterError::Store {
+        what: "the bucket",
+        name,
+        reason: err.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_of_somebody_elses_is_refused_in_a_sentence() {
+        let wanted = Config {
+            subjects: vec!["whisperstream.audio.>".into()],
+            max_messages_per_subject: -1,
+            ..Config::default()
+        };
+        let as_it_is = Config {
+            max_messages_per_subject: 0,
+            num_replicas: 3,
+            ..wanted.clone()
+        };
+        assert_eq!(fits(&as_it_is, &wanted), Ok(()));
+        let queue = Config {
+            retention: RetentionPolicy::WorkQueue,
+            ..wanted.clone()
+        };
+        let other = Config {
+            subjects: vec!["orders.*".into()],
+            ..wanted.clone()
+        };
+        let sealed = Config {
+            sealed: true,
+            ..wanted.clone()
+        };
+        for (found, says) in [
+            (queue, "retention"),
+            (other, "orders.*"),
+            (sealed, "sealed"),
+        ] {
+            let refused = fits(&found, &wanted).unwrap_err();
+            assert!(
+                refused.contains(says) && refused.contains("--nats-prefix"),
+                "{refused}"
+            );
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Workers, gateways and the server die in the middle of words.
+
+use super::*;
+
+/// Not more is heard again after one failure.
+const AGAIN: f64 = 12.0;
+
+#[test]
+fn the_owner_is_killed_in_the_middle_of_a_word() {
+    let nats = Nats::start();
+    let mut first = worker(&nats, &[]);
+    let (_gateway, port) = gateway(&nats, &[]);
+    let audio = common::audio("fr-dense");
+    let call = Call::begin(port, &audio, 2.0);
+    call.wait_for_lines(4);
+    let second = worker(&nats, &[]);
+    first.program.kill();
+    assert_eq!(call.end(), alone(&audio));
+    assert_eq!(second.figure("whisperstream_cluster_replays_total "), 1.0);
+    let repeated = second.figure("whisperstream_cluster_repeated_seconds_total ");
+    assert!(
+        repeated <= AGAIN + 2.0 * LEASE.as_secs_f64() * 2.0,
+        "{repeated} s"
+    );
+}
+
+#[test]
+fn an_owner_that_slept_too_long_writes_nothing_when_it_wakes_up() {
+    let nats = Nats::start();
+    let first = worker(&nats, &[]);
+    let (_gateway, port) = gateway(&nats, &[]);
+    let audio = common::audio("fr-dense");
+    let call = Call::begin(port, &audio, 1.0);
+    call.wait_for_lines(3);
+    let second = worker(&nats, &[]);
+    first.signal("-STOP");
+    wait("it is taken over", || {
+        second.figure("whisperstream_cluster_replays_total ") == 1.0
+    });
+    first.signal("-CONT");
+    assert_eq!(call.end(), alone(&audio));
+    wait("the first one knows", || {
+        first.figure("whisperstream_cluster_legs ") == 0.0
+    });
+    assert_eq!(
+        first.figure("whisperstream_cluster_fenced_writes_total "),
+        1.0
+    );
+}
+
+#[test]
+fn the_server_of_all_is_away_for_a_while() {
+    let mut nats = Nats::start();
+    let one = worker(&nats, &[]);
+    let (gateway, port) = gateway(&nats, &[]);
+    let audio = common::audio("fr-dense");
+    let call = Call::begin(port, &audio, 1.0);
+    call.wait_for_lines(3);
+    nats.down();
+    gateway.wait_for_error("is kept here");
+    std::thread::sleep(Duration::from_secs(3));
+    nats.up();
+    assert_eq!(call.end(), alone(&audio));
+    gateway.wait_for_error("nothing is lost");
+    wait("no legs", || {
+        one.figure("whisperstream_cluster_legs ") == 0.0
+    });
+}
+
+#[test]
+fn three_of_these_in_one_call() {
+    let mut nats = Nats::start();
+    let mut workers = vec![worker(&nats, &[])];
+    let (_gateway, port) = gateway(&nats, &[]);
+    let audio = common::audio("fr-long");
+    let call = Call::begin(port, &audio, 2.0);
+    call.wait_for_lines(3);
+    workers.push(worker(&nats, &[]));
+    workers[0].program.kill();
+    call.wait_for_lines(12);
+    nats.down();
+    std::thread::sleep(Duration::from_secs(1));
+    nats.up();
+    call.wait_for_lines(20);
+    workers.push(worker(&nats, &[]));
+    workers[1].signal("-STOP");
+    std::thread::sleep(2 * LEASE);
+    workers[1].signal("-CONT");
+    assert_eq!(call.end(), alone(&audio));
+}
+
+#[test]
+fn ten_calls_on_three_workers_of_which_two_are_killed() {
+    let nats = Nats::start();
+    let mut workers: Vec<_> = (0..3).map(|_| worker(&nats, &[])).collect();
+    let (_gateway, port) = gateway(&nats, &[]);
+    let audio = common::audio("fr-pauses");
+    let calls: Vec<_> = (0..10).map(|_| Call::begin(port, &audio, 1.0)).collect();
+    calls[3].wait_for_lines(2);
+    workers[0].program.kill();
+    calls[7].wait_for_lines(4);
+    workers[1].program.kill();
+    let alone = alone(&audio);
+    for (number, call) in calls.into_iter().enumerate() {
+        assert_eq!(call.end(), alone, "call {number}");
+    }
+}
+
+/// Its client goes to another gateway, which begins where the utterance before had ended.
+#[test]
+fn the_gateway_is_killed() {
+    let nats = Nats::start();
+    let _worker = worker(&nats, &[]);
+    let free = || {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        port.local_addr().unwrap().port().to_string()
+    };
+    let port = free();
+    let doors = ["--nats", &nats.url, "--ws", &port, "--language", "fr"];
+    let (mut gateway, _) = Program::server(&doors, &[], "ws://");
+    let file = program::file("tests/audio/fr-pauses.wav");
+    let said = |address: &str, between: &mut dyn FnMut(&Program)| {
+        let args = [file.to_str().unwrap(), "--json", "--to", address];
+        let client = Program::start(env!("CARGO_BIN_EXE_whisperstream-client"), &args, &[]);
+        between(&client);
+        client.rest()
+    };
+    let address = format!("ws://127.0.0.1:{port}/?pace=exact");
+    let undisturbed = said(&address, &mut |_| {});
+    assert!(undisturbed.len() > 4, "{undisturbed:?}");
+    let mut before = Vec::new();
+    let mut disturbed = said(&address, &mut |client| {
+        for _ in 0..4 {
+            before.push(client.line());
+        }
+        gateway.kill();
+        gateway = Program::server(&doors, &[], "ws://").0;
+    });
+    before.append(&mut disturbed);
+    assert_eq!(before, undisturbed);
+}

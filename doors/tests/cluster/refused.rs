@@ -1,0 +1,117 @@
+//! What cannot be: a sentence, and no harm to others.
+
+use std::process::Command;
+
+use super::*;
+
+/// What the gateway says that does not start.
+fn says(args: &[&str]) -> String {
+    let path = env!("CARGO_BIN_EXE_whisperstream-server");
+    let out = Command::new(path)
+        .args(["--line", "0"])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(!out.status.success(), "{out:?}");
+    String::from_utf8(out.stderr).unwrap()
+}
+
+#[test]
+fn a_cluster_that_cannot_be_used_is_explained() {
+    let without = Nats::with(&[]);
+    let nats = Nats::with(&["--jetstream", "--user", "me", "--pass", "secret"]);
+    let with = |user: &str| nats.url.replace("://", &format!("://{user}@"));
+    for (args, expected) in [
+        (["--nats", "nats://127.0.0.1:1"], "could be reached"),
+        (["--nats", "nats://no host"], "could be reached"),
+        (["--nats", &without.url], "has no JetStream"),
+        (["--nats", &nats.url], "credentials"),
+        (["--nats", &with("me:wrong")], "credentials"),
+    ] {
+        let said = says(&args);
+        assert!(said.contains(expected), "{args:?}: {said}");
+        assert!(!said.contains("wrong"), "{said}");
+    }
+    let good = with("me:secret");
+    for (args, expected) in [
+        (["--nats-prefix", "a.b"], "--nats-prefix"),
+        (["--nats-creds", "/no/where"], "--nats-creds"),
+        (["--nats-ca", "/no/where"], "--nats-ca"),
+    ] {
+        let said = says(&[&["--nats", good.as_str()], &args[..]].concat());
+        assert!(said.contains(expected), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_call_that_no_worker_has_room_for_is_told_so_or_waits() {
+    let nats = Nats::start();
+    let audio = common::audio("fr-court");
+    let (at_once, refusing) = gateway(&nats, &[]);
+    assert_eq!(Call::begin(refusing, &audio, 4.0).end(), "");
+    at_once.wait_for_error("no worker of the cluster has room");
+    let (_patient, waiting) = gateway(&nats, &["--nats-wait", "60"]);
+    let call = Call::begin(waiting, &audio, 4.0);
+    let one = worker(&nats, &["--max-calls", "1"]);
+    let said = call.end();
+    assert_eq!(said, alone(&audio));
+    // A worker that is full takes none, one that is not takes the next.
+    let long = Call::begin(refusing, &common::audio("fr-numero"), 1.0);
+    wait("it is heard", || {
+        one.figure("whisperstream_cluster_legs ") == 1.0
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(Call::begin(refusing, &audio, 4.0).end(), "");
+    assert!(!long.end().is_empty());
+    let (impatient, hasty) = gateway(&nats, &["--nats-wait", "1"]);
+    drop(one);
+    std::thread::sleep(LEASE);
+    assert_eq!(Call::begin(hasty, &audio, 4.0).end(), "");
+    impatient.wait_for_error("had room for the call in 1 s");
+}
+
+#[test]
+fn a_call_whose_gateway_is_gone_ends() {
+    let nats = Nats::start();
+    let one = worker(&nats, &["--abandon", "1"]);
+    let (mut gateway, port) = gateway(&nats, &[]);
+    let call = Call::begin(port, &common::audio("fr-numero"), 1.0);
+    call.wait_for_lines(1);
+    gateway.kill();
+    wait("it ends", || {
+        one.figure("whisperstream_cluster_legs ") == 0.0
+    });
+    assert!(
+        one.program.errors().contains("gateway"),
+        "{}",
+        one.program.errors()
+    );
+}
+
+#[test]
+fn two_gateways_have_no_call_of_the_same_id() {
+    let nats = Nats::start();
+    let _one = worker(&nats, &[]);
+    let args = ["--nats", &nats.url, "--ws", "0"];
+    let (mut first, one) = Program::server(&args, &[], "ws://");
+    let (_second, other) = Program::server(&args, &[], "ws://");
+    let open = |port: u16| {
+        let address = format!("ws://127.0.0.1:{port}/?id=the%2Fcall");
+        let address = address.replace("%2F", ".");
+        tokio_tungstenite::tungstenite::connect(address)
+    };
+    let refusal = |port| {
+        let Ok((mut socket, _)) = open(port) else {
+            return "refused".to_owned();
+        };
+        let text = socket.read().map(|it| it.to_string());
+        text.unwrap_or_default()
+    };
+    let (mut held, _) = open(one).unwrap();
+    assert!(held.read().unwrap().to_string().contains("ready"));
+    let said = refusal(other);
+    assert!(!said.contains("ready"), "{said}");
+    // It is free when the gateway that had it is gone.
+    first.kill();
+    wait("it is free", || refusal(other).contains("ready"));
+}
