@@ -23,6 +23,8 @@ use crate::exchange::{Elsewhere, Exchange};
 
 /// An offer is answered within this, or nobody has room.
 const OFFER: Duration = Duration::from_secs(2);
+/// The beginning of a leg is stored within this.
+const BEGUN: Duration = Duration::from_secs(4);
 /// A gateway that is there says so within this.
 const THERE: Duration = Duration::from_secs(2);
 
@@ -420,7 +422,11 @@ impl RemoteCall {
                 left: Arc::clone(&left),
             };
             let route = self.gateway.lay(leg.clone(), number, wanted, &legs);
-            routes.push(route);
+            routes.push(Arc::clone(&route));
+            if !route.outbox.begun(BEGUN).await {
+                routes.iter().for_each(|route| self.gateway.left(route));
+                return Err(away("it takes no audio"));
+            }
             match self.gateway.offer(&leg).await {
                 Ok(heard) => is_heard &= heard,
                 Err(err) => {

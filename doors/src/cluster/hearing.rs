@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::message::{Audio, Begin, FORMAT};
 use super::names::Leg;
-use super::owners::{self, Claim};
+use super::owners::Claim;
 use super::text::{self, Checkpoint, Fenced, Refill, Writer};
 use super::wire::{Counts, Progress, Told, ns};
 use super::{Cluster, Figures};
@@ -33,8 +33,14 @@ const PROGRESS: Duration = Duration::from_millis(200);
 const SILENT: Duration = Duration::from_secs(20);
 /// A gateway that is there says so within this.
 const THERE: Duration = Duration::from_secs(2);
-/// In front of the marker of a save: `save` and its number.
+/// What the marker of a leg's last save begins with.
 const LAST: &str = "handover";
+/// A leg of which nothing is told is written anew after this.
+const ANEW: Duration = Duration::from_secs(240);
+/// Audio that came so long ago is not asked of the server again.
+const OLD: Duration = Duration::from_secs(20);
+/// A message that is further ahead than this is not early: those before it are lost.
+const REORDERED: u64 = 64;
 
 /// What all legs of a worker share.
 pub struct Shared {
@@ -98,22 +104,19 @@ pub async fn hear(
     };
     let stores = &shared.cluster.stores;
     match outcome {
-        Outcome::Fenced => shared.figures.fenced.inc(),
-        Outcome::HandedOver => {
-            if let Err(err) = owners::give_up(&stores.owners, claim).await {
-                tracing::debug!(call = leg.call, ?err, "the leg could not be handed over");
-            }
-            0
+        Outcome::Fenced => {
+            shared.figures.fenced.inc();
         }
+        // The claim is its holder's.
+        Outcome::HandedOver => {}
         Outcome::Over | Outcome::Gone => {
             for (stream, kind) in [(&stores.audio, "audio"), (&stores.state, "state")] {
                 let subject = shared.cluster.names.of(kind, &leg);
                 let _ = stream.purge().filter(subject).await;
             }
             let _ = stores.owners.delete(super::names::leg_key(&leg)).await;
-            0
         }
-    };
+    }
     outcome
 }
 
@@ -185,8 +188,11 @@ impl<'a> Hearing<'a> {
                     id: Some(leg.id()),
                 };
                 let wanted = wanted(&begin, state);
-                let opened = shared.exchange.open(caller, wanted).await;
-                opened.map_err(|err| err.to_string())
+                match shared.exchange.open(caller, wanted).await {
+                    // Another worker may have room.
+                    Err(refusal) if refusal.is_passing() => return Err(Outcome::HandedOver),
+                    opened => opened.map_err(|err| err.to_string()),
+                }
             }
             other => Err(format!(
                 "the gateway writes messages in format {other}, and this worker reads format {FORMAT}; let both have the same version"
@@ -239,7 +245,7 @@ impl<'a> Hearing<'a> {
             saves: 0,
             since_save: Duration::ZERO,
             end: Duration::from_nanos(begin.start),
-            replay: start.is_replay.then_some(u64::MAX),
+            heard_before: if start.is_replay { told.came } else { 0 },
         };
         let mut telling = Telling {
             shared,
@@ -248,6 +254,7 @@ impl<'a> Hearing<'a> {
             writer,
             told,
             counts: start.counts,
+            lag,
             save: &save,
             snapshots: &snapshots,
         };
@@ -359,10 +366,14 @@ async fn resumed(
         }
     };
     let mut samples: Vec<i16> = Vec::new();
+    let wanted = refill.skip.saturating_add(refill.samples);
+    if wanted > 2 * HELD {
+        return None;
+    }
     if refill.samples > 0 {
         let mut messages = Box::pin(messages(cluster, leg, Some(refill.sequence)));
         let mut next = None;
-        while samples.len() < refill.skip + refill.samples {
+        while samples.len() < wanted {
             let message = tokio::time::timeout(Duration::from_secs(5), messages.next()).await;
             let message = message.ok()??;
             let sequence = message.info().ok()?.stream_sequence;
@@ -373,7 +384,7 @@ async fn resumed(
             if next.is_some_and(|next| number != next) {
                 continue;
             }
-            next = Some(number + 1);
+            next = number.checked_add(1);
             if let Audio::Samples { bytes, time, .. } = audio {
                 recent.push(sequence, bytes.len() / 2, time);
                 let read = bytes.as_chunks::<2>().0.iter().copied();
@@ -395,6 +406,8 @@ struct Recent {
     samples: usize,
     /// Time behind the last of them, in ns.
     end: u64,
+    /// When the last of them came.
+    when: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -411,6 +424,7 @@ impl Recent {
             self.samples = 0;
         }
         self.end = time.saturating_add(samples as u64 * 62_500);
+        self.when = Some(Instant::now());
         self.pieces.push_back(Piece { sequence, samples });
         self.samples += samples;
         while let Some(first) = self.pieces.front()
@@ -421,8 +435,16 @@ impl Recent {
         }
     }
 
+    /// The server may have dropped them before they are wanted.
+    fn is_old(&self) -> bool {
+        self.when.is_none_or(|when| when.elapsed() > OLD)
+    }
+
     /// Where the last so many samples are, if all of them came.
     fn last(&self, samples: usize) -> Option<Refill> {
+        if self.is_old() {
+            return None;
+        }
         let mut rest = samples;
         for piece in self.pieces.iter().rev() {
             if rest <= piece.samples {
@@ -477,8 +499,8 @@ struct Reader<'a> {
     since_save: Duration,
     /// Of the stream, behind what was read.
     end: Duration,
-    /// How many messages were there before this worker read the first; none: all is new.
-    replay: Option<u64>,
+    /// Up to here the audio had come to the worker before, in ns.
+    heard_before: u64,
 }
 
 impl Reader<'_> {
@@ -501,7 +523,7 @@ impl Reader<'_> {
                     self.ask_state(LAST.into(), sequence, &settings);
                     break;
                 }
-                () = self.save.notified(), if self.since_save >= NEAR => {
+                () = self.save.notified() => {
                     self.ask_state(String::new(), sequence, &settings);
                 }
                 message = messages.next() => {
@@ -509,9 +531,6 @@ impl Reader<'_> {
                     last_word = Instant::now();
                     was_asked = false;
                     let Ok(info) = message.info() else { continue };
-                    if self.replay == Some(u64::MAX) {
-                        self.replay = Some(info.pending + 1);
-                    }
                     sequence = info.stream_sequence + 1;
                     let place = info.stream_sequence;
                     if !self.read(&message, place, &mut settings).await {
@@ -555,8 +574,6 @@ impl Reader<'_> {
         settings: &mut Vec<(String, String)>,
     ) -> bool {
         let figures = &self.shared.figures;
-        let is_again = self.replay.is_some_and(|left| left > 0);
-        self.replay = self.replay.map(|left| left.saturating_sub(1));
         let (number, audio) = match Audio::read(message.headers.as_ref(), &message.payload) {
             Ok(read) => read,
             Err(err) => {
@@ -568,14 +585,20 @@ impl Reader<'_> {
                 return true;
             }
         };
-        if number != self.next {
+        if number < self.next || number < self.next.saturating_add(REORDERED) && number != self.next
+        {
             // Sent twice, or before one that is sent again.
-            if number > self.next {
-                figures.bad.inc();
-            }
             return true;
         }
-        self.next += 1;
+        if number > self.next {
+            figures.bad.inc();
+            tracing::warn!(
+                call = self.leg.call,
+                "{} messages of the call's audio are missing; it goes on behind them",
+                number - self.next
+            );
+        }
+        self.next = number.saturating_add(1);
         let Some(feed) = &mut self.feed else {
             return true;
         };
@@ -587,7 +610,7 @@ impl Reader<'_> {
                 let at = Duration::from_nanos(time);
                 self.end = at.saturating_add(length);
                 self.lag.came.store(ns(self.end), Ordering::Relaxed);
-                if is_again {
+                if ns(self.end) <= self.heard_before {
                     figures.repeats(length);
                 }
                 // If it is over, the events say why.
@@ -619,6 +642,11 @@ impl Reader<'_> {
     /// Asks for the state behind all that was read.
     fn ask_state(&mut self, prefix: String, sequence: u64, settings: &[(String, String)]) {
         let Some(feed) = &self.feed else { return };
+        // Utterances may be short, and states are not; one of a leg that stands still is for the server's sake.
+        let is_soon = self.since_save < NEAR && !self.recent.is_old();
+        if prefix.is_empty() && is_soon {
+            return;
+        }
         self.saves += 1;
         self.since_save = Duration::ZERO;
         let marker = format!("{prefix}{}", self.saves);
@@ -642,13 +670,33 @@ struct Telling<'a> {
     /// Up to here it was told by others.
     told: Counts,
     counts: Counts,
+    lag: &'a Lag,
     save: &'a Save,
     snapshots: &'a Snapshots,
 }
 
 impl Telling<'_> {
     async fn run(&mut self, mut events: Events) -> Outcome {
-        while let Some(event) = events.next().await {
+        let mut anew = tokio::time::interval(ANEW);
+        anew.reset();
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                _ = anew.tick() => {
+                    // What is old is dropped by the server; of a call that is silent for long, too.
+                    let owner = Told::Owner {
+                        worker: self.shared.worker.clone(),
+                        term: self.term,
+                    };
+                    let told = self.writer.counts.clone();
+                    if self.writer.write(&owner, &told).await.is_err() {
+                        return Outcome::Fenced;
+                    }
+                    self.save.notify_one();
+                    continue;
+                }
+            };
+            let Some(event) = event else { break };
             if let Event::Other(structure) = &event
                 && structure.name() == "whisperstream/saved"
             {
@@ -666,6 +714,7 @@ impl Telling<'_> {
                 continue;
             }
             let count = self.counts.count(&mut told);
+            self.counts.came = self.lag.came.load(Ordering::Relaxed);
             if count <= self.told.of(&told) {
                 self.shared.figures.untold.inc();
             } else if self.writer.write(&told, &self.counts).await.is_err() {

@@ -52,6 +52,10 @@ impl Leases {
                 seen.since = now;
             }
         }
+        // Long over, and its name is nobody's again.
+        let old = self.lease * 1_000;
+        self.seen
+            .retain(|_, seen| now.saturating_duration_since(seen.since) < old);
         self.looked = now;
     }
 

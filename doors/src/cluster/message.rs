@@ -99,7 +99,7 @@ impl Audio {
         (headers, contents)
     }
 
-    fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Audio::Begin(_) => "begin",
             Audio::Samples { .. } => "audio",

@@ -12,6 +12,8 @@
 
 mod ear;
 mod figures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod hearing;
 mod lease;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Cluster;
 use super::figures::Figures;
@@ -42,6 +42,8 @@ struct Inner {
     room: Condvar,
     /// Something came.
     came: Notify,
+    /// The beginning is stored, or will not be.
+    begun: watch::Sender<Option<bool>>,
     figures: Figures,
 }
 
@@ -142,6 +144,7 @@ impl Outbox {
                 pieces: Mutex::new(pieces),
                 room: Condvar::new(),
                 came: Notify::new(),
+                begun: watch::Sender::new(None),
                 figures,
             }),
         }
@@ -204,6 +207,9 @@ impl Outbox {
         pieces.is_closed = true;
         pieces.is_over = true;
         pieces.waiting.clear();
+        self.inner
+            .begun
+            .send_if_modified(|begun| begun.is_none() && begun.replace(false).is_none());
         self.inner.figures.buffers(-(pieces.bytes as i64));
         pieces.bytes = 0;
         drop(pieces);
@@ -288,7 +294,18 @@ impl Outbox {
         }
     }
 
+    /// Waits until the leg's beginning is stored, for so long. `false`: it is not.
+    pub async fn begun(&self, patience: Duration) -> bool {
+        let mut begun = self.inner.begun.subscribe();
+        let known = begun.wait_for(Option::is_some);
+        let known = tokio::time::timeout(patience, known).await;
+        matches!(known, Ok(Ok(begun)) if *begun == Some(true))
+    }
+
     fn stored(&self) {
+        self.inner
+            .begun
+            .send_if_modified(|begun| begun.replace(true).is_none());
         let bytes = self.lock().stored();
         self.inner.figures.buffers(-(bytes as i64));
         self.inner.room.notify_all();

@@ -54,7 +54,7 @@ pub async fn take(
     let (entry, revision) = seen;
     let entry = Entry {
         owner: Some(worker.into()),
-        term: entry.term + 1,
+        term: entry.term.saturating_add(1),
     };
     let revision = write(owners, leg, &entry, revision).await?;
     Ok(Claim {
@@ -71,6 +71,11 @@ pub async fn give_up(owners: &Store, claim: &Claim) -> Result<u64, NotWritten> {
         ..claim.entry
     };
     write(owners, &claim.leg, &entry, claim.revision).await
+}
+
+/// Writes the key of a leg as it is.
+pub async fn refresh(owners: &Store, claim: &Claim) -> Result<u64, NotWritten> {
+    write(owners, &claim.leg, &claim.entry, claim.revision).await
 }
 
 async fn write(owners: &Store, leg: &Leg, entry: &Entry, revision: u64) -> Result<u64, NotWritten> {

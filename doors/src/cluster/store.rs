@@ -12,8 +12,10 @@ use async_nats::jetstream::{Context, ErrorCode};
 use super::names::Names;
 use super::{ClusterError, NatsOptions};
 
-/// What is told of calls, and who owns them, is kept so long behind the last word of it.
+/// What is told of a call, and its last checkpoint, are kept so long; owners write them anew before.
 const KEPT: Duration = Duration::from_secs(3600);
+/// What nobody tidied up in the bucket is gone after this.
+const OWNED: Duration = Duration::from_secs(24 * 3600);
 /// A message that was sent twice within this is one.
 const TWICE: Duration = Duration::from_secs(120);
 /// Bytes of all that is told of the calls there are.
@@ -175,7 +177,7 @@ async fn bucket(jetstream: &Context, name: String, replicas: usize) -> Result<St
         storage: StorageType::File,
         num_replicas: replicas,
         max_messages_per_subject: 1,
-        max_age: KEPT,
+        max_age: OWNED,
         duplicate_window: TWICE,
         allow_rollup: true,
         deny_delete: true,

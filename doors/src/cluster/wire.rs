@@ -100,6 +100,9 @@ pub struct Partial {
 pub struct Counts {
     kinds: BTreeMap<String, u64>,
     pub words: u64,
+    /// How far the audio had come to the worker that told the last of them, in ns of the stream.
+    #[serde(default)]
+    pub came: u64,
 }
 
 impl Counts {
@@ -107,10 +110,10 @@ impl Counts {
     pub fn count(&mut self, told: &mut Told) -> u64 {
         if let Told::Words(words) = told {
             words.word = Some(self.words);
-            self.words += words.words.len() as u64;
+            self.words = self.words.saturating_add(words.words.len() as u64);
         }
         let count = self.kinds.entry(told.kind().into()).or_default();
-        *count += 1;
+        *count = count.saturating_add(1);
         *count
     }
 

@@ -36,6 +36,8 @@ pub struct WorkerOptions {
 const TICK: Duration = Duration::from_millis(200);
 /// A leg that is new is offered first; who is offered it has so long.
 const OFFERED: Duration = Duration::from_millis(500);
+/// Keys are written anew so often.
+const REFRESH: Duration = Duration::from_secs(3600);
 /// Handing over takes so long at most.
 const HAND_OVER: Duration = Duration::from_secs(20);
 /// All workers have said what they hear by then.
@@ -126,6 +128,7 @@ impl Worker {
         tokio::spawn(Arc::clone(&worker).watch());
         tokio::spawn(Arc::clone(&worker).look());
         tokio::spawn(Arc::clone(&worker).listen());
+        tokio::spawn(Arc::clone(&worker).refresh());
         Ok(worker)
     }
 
@@ -330,6 +333,9 @@ impl Worker {
             let term = claim.entry.term;
             tracing::info!(call = leg.call, leg = leg.number, term, "hears a call");
             let outcome = hearing::hear(&worker.shared, &claim, &lag, heard).await;
+            if outcome == Outcome::HandedOver {
+                worker.give_up(&leg).await;
+            }
             match outcome {
                 Outcome::Fenced => tracing::warn!(
                     call = leg.call,
@@ -386,6 +392,37 @@ impl Worker {
                 }
             }
             let _ = offers.unsubscribe().await;
+        }
+    }
+
+    async fn give_up(&self, leg: &Leg) {
+        let claim = lock(&self.held).get(leg).map(|held| held.claim.clone());
+        let Some(claim) = claim else { return };
+        if let Err(err) = owners::give_up(&self.shared.cluster.stores.owners, &claim).await {
+            tracing::debug!(call = leg.call, ?err, "the call could not be handed over");
+        }
+    }
+
+    /// Writes the keys of what is held here anew, before the server drops what is old.
+    async fn refresh(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(REFRESH);
+        ticks.reset();
+        loop {
+            ticks.tick().await;
+            let held: Vec<_> = lock(&self.held).keys().cloned().collect();
+            for leg in held {
+                let claim = lock(&self.held).get(&leg).map(|held| held.claim.clone());
+                let Some(claim) = claim else { continue };
+                let owners = &self.shared.cluster.stores.owners;
+                let written = owners::refresh(owners, &claim).await;
+                if let Some(held) = lock(&self.held).get_mut(&leg) {
+                    match written {
+                        Ok(revision) => held.claim.revision = revision,
+                        Err(NotWritten::Taken) => drop(held.orders.send_replace(Order::Stop)),
+                        Err(NotWritten::Failed(_)) => {}
+                    }
+                }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! The parsers themselves stay where they are, and private to the crate; here each is given bytes as its door gives them, and
 //! says in a line what became of them. So the fuzzer sees one function a format, and nothing of a door is public for its sake.
 
+mod cluster;
 mod telephone;
 mod web;
 
@@ -10,7 +11,7 @@ mod web;
 pub type Target = fn(&[u8]) -> String;
 
 /// Every parser by its name.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 25] = [
     ("websocket-command", web::websocket_command),
     ("websocket-query", web::websocket_query),
     ("page-query", web::page_query),
@@ -33,6 +34,9 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("sip", telephone::sip),
     ("rtp", telephone::rtp),
     ("pcap", telephone::pcap),
+    ("cluster-audio", cluster::cluster_audio),
+    ("cluster-text", cluster::cluster_text),
+    ("cluster-key", cluster::cluster_key),
 ];
 
 pub use telephone::{esl_wire, rtp_leg};

@@ -18,10 +18,7 @@ fn the_owner_is_killed_in_the_middle_of_a_word() {
     assert_eq!(call.end(), alone(&audio));
     assert_eq!(second.figure("whisperstream_cluster_replays_total "), 1.0);
     let repeated = second.figure("whisperstream_cluster_repeated_seconds_total ");
-    assert!(
-        repeated <= AGAIN + 2.0 * LEASE.as_secs_f64() * 2.0,
-        "{repeated} s"
-    );
+    assert!(repeated > 0.0 && repeated <= AGAIN, "{repeated} s");
 }
 
 #[test]
@@ -94,11 +91,11 @@ fn ten_calls_on_three_workers_of_which_two_are_killed() {
     let nats = Nats::start();
     let mut workers: Vec<_> = (0..3).map(|_| worker(&nats, &[])).collect();
     let (_gateway, port) = gateway(&nats, &[]);
-    let audio = common::audio("fr-pauses");
+    let audio = common::audio("fr-numero");
     let calls: Vec<_> = (0..10).map(|_| Call::begin(port, &audio, 1.0)).collect();
     calls[3].wait_for_lines(2);
     workers[0].program.kill();
-    calls[7].wait_for_lines(4);
+    calls[7].wait_for_lines(3);
     workers[1].program.kill();
     let alone = alone(&audio);
     for (number, call) in calls.into_iter().enumerate() {

@@ -108,10 +108,10 @@ fn two_gateways_have_no_call_of_the_same_id() {
         text.unwrap_or_default()
     };
     let (mut held, _) = open(one).unwrap();
-    assert!(held.read().unwrap().to_string().contains("ready"));
+    assert!(held.read().unwrap().to_string().contains("\"ready\""));
     let said = refusal(other);
-    assert!(!said.contains("ready"), "{said}");
+    assert!(!said.contains("\"ready\""), "{said}");
     // It is free when the gateway that had it is gone.
     first.kill();
-    wait("it is free", || refusal(other).contains("ready"));
+    wait("it is free", || refusal(other).contains("\"ready\""));
 }
