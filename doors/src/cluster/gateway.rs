@@ -1,41 +1,36 @@
 //! The side of the clients: their audio goes out, and what is told of it comes back to their doors.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use futures::StreamExt;
-use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use super::ear::RemoteEar;
 use super::figures::Figures;
 use super::message::{Audio, Begin, FORMAT};
-use super::names::{Leg, call_key, leg_key};
+use super::names::{Leg, leg_key};
 use super::outbox::{Outbox, Trouble};
 use super::owners::{self, Entry, NotWritten};
+use super::remote_call::RemoteCall;
 use super::wire::{Progress, Told, ns};
 use super::{Cluster, ClusterError};
-use crate::call::{Afar, Ear, Event, OpenError, Teller, Wanted};
+use crate::call::{Afar, Event, OpenError, Teller, Wanted};
 use crate::exchange::{Elsewhere, Exchange};
 
 /// An offer is answered within this, or nobody has room.
 const OFFER: Duration = Duration::from_secs(2);
-/// The beginning of a leg is stored within this.
-const BEGUN: Duration = Duration::from_secs(4);
-/// A gateway that is there says so within this.
-const THERE: Duration = Duration::from_secs(2);
 
 /// A process whose calls are heard by workers.
 pub struct Gateway {
     pub(super) cluster: Cluster,
-    id: String,
+    pub(super) id: String,
     /// How long a call waits for a worker.
-    wait: Duration,
+    pub(super) wait: Duration,
     pub(super) figures: Figures,
-    runtime: Handle,
+    pub(super) runtime: Handle,
     routes: Mutex<HashMap<Leg, Arc<Route>>>,
 }
 
@@ -48,16 +43,10 @@ pub(super) struct Route {
     left: Arc<AtomicUsize>,
     pub progress: Mutex<Progress>,
     /// A worker has it.
-    is_owned: AtomicBool,
+    pub is_owned: AtomicBool,
     /// Its last word was told.
     pub is_over: AtomicBool,
     pub outbox: Outbox,
-}
-
-/// The value of a call's key: the gateway that has its client.
-#[derive(Serialize, Deserialize)]
-struct Holder {
-    gateway: String,
 }
 
 impl Gateway {
@@ -216,7 +205,7 @@ impl Gateway {
         }
     }
 
-    fn fail(self: &Arc<Self>, route: &Arc<Route>, reason: String) {
+    pub(super) fn fail(self: &Arc<Self>, route: &Arc<Route>, reason: String) {
         if !route.is_over.load(Ordering::Relaxed) {
             route.teller.tell(Event::Failed { reason });
             route.outbox.cancel();
@@ -245,7 +234,13 @@ impl Gateway {
     }
 
     /// One leg's way out and back.
-    fn lay(self: &Arc<Self>, leg: Leg, number: usize, wanted: &Wanted, legs: &Legs) -> Arc<Route> {
+    pub(super) fn lay(
+        self: &Arc<Self>,
+        leg: Leg,
+        number: usize,
+        wanted: &Wanted,
+        legs: &Legs,
+    ) -> Arc<Route> {
         let settings = wanted.settings.iter();
         let begin = Audio::Begin(Begin {
             format: FORMAT,
@@ -291,7 +286,7 @@ impl Gateway {
     }
 
     /// Makes a leg known to workers; `Ok(false)`: none has room now.
-    async fn offer(&self, leg: &Leg) -> Result<bool, OpenError> {
+    pub(super) async fn offer(&self, leg: &Leg) -> Result<bool, OpenError> {
         let owners = &self.cluster.stores.owners;
         let made = owners::make(owners, &leg_key(leg), Entry::default().write()).await;
         made.map_err(|err| match err {
@@ -307,12 +302,12 @@ impl Gateway {
     }
 }
 
-struct Legs {
-    teller: Teller,
-    left: Arc<AtomicUsize>,
+pub(super) struct Legs {
+    pub teller: Teller,
+    pub left: Arc<AtomicUsize>,
 }
 
-fn away(reason: &str) -> OpenError {
+pub(super) fn away(reason: &str) -> OpenError {
     OpenError::NoRoom(format!(
         "the cluster that hears calls does not answer ({reason}); try again later"
     ))
@@ -320,164 +315,6 @@ fn away(reason: &str) -> OpenError {
 
 impl Elsewhere for Arc<Gateway> {
     fn call(&self, id: &str) -> Arc<dyn Afar> {
-        Arc::new(RemoteCall {
-            gateway: Arc::clone(self),
-            id: id.into(),
-            generations: AtomicU32::new(0),
-            is_held: AtomicBool::new(false),
-        })
-    }
-}
-
-/// A call of this gateway's; the call's key is held until it is dropped.
-struct RemoteCall {
-    gateway: Arc<Gateway>,
-    id: String,
-    generations: AtomicU32,
-    is_held: AtomicBool,
-}
-
-impl RemoteCall {
-    /// Makes the id this gateway's. Another gateway may have had it, and be gone.
-    async fn hold(&self) -> Result<(), OpenError> {
-        let Cluster {
-            client,
-            names,
-            stores,
-            ..
-        } = &self.gateway.cluster;
-        let key = call_key(&self.id);
-        let holder = Holder {
-            gateway: self.gateway.id.clone(),
-        };
-        let value: bytes::Bytes = serde_json::to_vec(&holder).unwrap_or_default().into();
-        let taken = || {
-            OpenError::Refused(format!(
-                "a call {:?} is already there, at another gateway; choose another id",
-                self.id
-            ))
-        };
-        for _ in 0..3 {
-            match owners::make(&stores.owners, &key, value.clone()).await {
-                Ok(_) => return Ok(()),
-                Err(NotWritten::Failed(reason)) => return Err(away(&reason)),
-                Err(NotWritten::Taken) => {}
-            }
-            let entry = stores.owners.entry(key.clone()).await;
-            let entry = entry.map_err(|err| away(&err.to_string()))?;
-            let Some(entry) = entry else { continue };
-            if let Ok(before) = serde_json::from_slice::<Holder>(&entry.value) {
-                let asked = client.request(names.gateway(&before.gateway), bytes::Bytes::new());
-                let answer = tokio::time::timeout(THERE, asked).await;
-                tracing::debug!(
-                    call = self.id,
-                    ?answer,
-                    "asked the gateway that has the call"
-                );
-                if let Ok(Ok(_)) = answer {
-                    return Err(taken());
-                }
-            }
-            let revision = entry.revision;
-            if stores
-                .owners
-                .update(&key, value.clone(), revision)
-                .await
-                .is_ok()
-            {
-                return Ok(());
-            }
-        }
-        Err(taken())
-    }
-
-    async fn open(
-        &self,
-        wanted: &Wanted,
-        tellers: Vec<Teller>,
-    ) -> Result<Vec<Arc<Route>>, OpenError> {
-        if wanted.answer.is_some() {
-            return Err(OpenError::Refused(
-                "who answered is not told of calls that are heard by a cluster; leave that out"
-                    .into(),
-            ));
-        }
-        if !self.is_held.load(Ordering::Relaxed) {
-            self.hold().await?;
-            self.is_held.store(true, Ordering::Relaxed);
-        }
-        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
-        let left = Arc::new(AtomicUsize::new(tellers.len()));
-        let mut routes = Vec::new();
-        let mut is_heard = true;
-        for (number, teller) in tellers.into_iter().enumerate() {
-            let leg = Leg {
-                gateway: self.gateway.id.clone(),
-                call: self.id.clone(),
-                generation,
-                number: u32::try_from(number).unwrap_or(u32::MAX),
-            };
-            let legs = Legs {
-                teller,
-                left: Arc::clone(&left),
-            };
-            let route = self.gateway.lay(leg.clone(), number, wanted, &legs);
-            routes.push(Arc::clone(&route));
-            if !route.outbox.begun(BEGUN).await {
-                routes.iter().for_each(|route| self.gateway.left(route));
-                return Err(away("it takes no audio"));
-            }
-            match self.gateway.offer(&leg).await {
-                Ok(heard) => is_heard &= heard,
-                Err(err) => {
-                    routes.iter().for_each(|route| self.gateway.left(route));
-                    return Err(err);
-                }
-            }
-        }
-        if is_heard {
-            return Ok(routes);
-        }
-        if self.gateway.wait.is_zero() {
-            routes.iter().for_each(|route| self.gateway.left(route));
-            return Err(OpenError::NoRoom(
-                "no worker of the cluster has room for the call; try again later".into(),
-            ));
-        }
-        for route in &routes {
-            let (gateway, route) = (Arc::clone(&self.gateway), Arc::clone(route));
-            self.gateway.runtime.spawn(async move {
-                tokio::time::sleep(gateway.wait).await;
-                if !route.is_owned.load(Ordering::Relaxed) {
-                    let waited = gateway.wait.as_secs_f64();
-                    gateway.fail(
-                        &route,
-                        format!("no worker of the cluster had room for the call in {waited} s; try again later"),
-                    );
-                }
-            });
-        }
-        Ok(routes)
-    }
-}
-
-impl Afar for RemoteCall {
-    fn begin(&self, wanted: &Wanted, tellers: Vec<Teller>) -> Result<Vec<Arc<dyn Ear>>, OpenError> {
-        let routes = self.gateway.runtime.block_on(self.open(wanted, tellers))?;
-        let ears = routes
-            .into_iter()
-            .map(|route| RemoteEar::new(Arc::clone(&self.gateway), route) as Arc<dyn Ear>);
-        Ok(ears.collect())
-    }
-}
-
-impl Drop for RemoteCall {
-    fn drop(&mut self) {
-        if self.is_held.load(Ordering::Relaxed) {
-            let (cluster, key) = (self.gateway.cluster.clone(), call_key(&self.id));
-            self.gateway.runtime.spawn(async move {
-                let _ = cluster.stores.owners.delete(key).await;
-            });
-        }
+        Arc::new(RemoteCall::new(Arc::clone(self), id))
     }
 }

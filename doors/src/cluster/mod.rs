@@ -22,7 +22,12 @@ mod names;
 mod options;
 mod outbox;
 mod owners;
+mod reader;
+mod recent;
+mod remote_call;
+mod roll;
 mod store;
+mod telling;
 mod text;
 mod wire;
 mod worker;
@@ -30,7 +35,8 @@ mod worker;
 pub use figures::Figures;
 pub use gateway::Gateway;
 pub use options::NatsOptions;
-pub use worker::{Row, Worker, WorkerOptions, list};
+pub use roll::{Row, list};
+pub use worker::{Worker, WorkerOptions};
 
 use std::time::Duration;
 

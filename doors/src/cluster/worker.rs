@@ -8,13 +8,13 @@ use async_nats::connection::State as Connection;
 use async_nats::jetstream::kv::Operation;
 use clap::Args;
 use futures::StreamExt;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::hearing::{self, Lag, Order, Outcome, Shared};
 use super::lease::Leases;
 use super::names::{Leg, worker_key};
 use super::owners::{self, Claim, Entry, NotWritten};
+use super::roll::{Row, row};
 use super::{Cluster, ClusterError, Figures};
 use crate::exchange::Exchange;
 
@@ -40,22 +40,6 @@ const OFFERED: Duration = Duration::from_millis(500);
 const REFRESH: Duration = Duration::from_secs(3600);
 /// Handing over takes so long at most.
 const HAND_OVER: Duration = Duration::from_secs(20);
-/// All workers have said what they hear by then.
-const ROLL: Duration = Duration::from_millis(700);
-
-/// What a worker says of a leg when it is asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    pub call: String,
-    pub leg: u32,
-    pub gateway: String,
-    /// None: it waits for a worker.
-    pub worker: Option<String>,
-    /// Workers that had it, with this one.
-    pub term: u64,
-    /// Seconds of audio not yet heard.
-    pub lag: Option<f64>,
-}
 
 struct Held {
     claim: Claim,
@@ -475,59 +459,4 @@ impl Held {
             ..row(&self.claim.leg, &self.claim.entry)
         }
     }
-}
-
-fn row(leg: &Leg, entry: &Entry) -> Row {
-    Row {
-        call: leg.call.clone(),
-        leg: leg.number,
-        gateway: leg.gateway.clone(),
-        worker: entry.owner.clone(),
-        term: entry.term,
-        lag: None,
-    }
-}
-
-/// All legs of the cluster, those that wait for a worker first.
-pub async fn list(cluster: &Cluster) -> Result<Vec<Row>, ClusterError> {
-    let asked = |err: &dyn std::fmt::Display| ClusterError::Asked(err.to_string());
-    let owners = &cluster.stores.owners;
-    let mut keys = owners.keys().await.map_err(|err| asked(&err))?;
-    let mut rows = Vec::new();
-    while let Some(key) = keys.next().await {
-        let key = key.map_err(|err| asked(&err))?;
-        let Some(leg) = key.strip_prefix("leg.").and_then(Leg::of) else {
-            continue;
-        };
-        let value = owners.get(key).await.map_err(|err| asked(&err))?;
-        if let Some(entry) = value.and_then(|value| Entry::read(&value)) {
-            rows.push(row(&leg, &entry));
-        }
-    }
-    let inbox = cluster.client.new_inbox();
-    let mut answers = cluster
-        .client
-        .subscribe(inbox.clone())
-        .await
-        .map_err(|err| asked(&err))?;
-    cluster
-        .client
-        .publish_with_reply(cluster.names.roll(), inbox, bytes::Bytes::new())
-        .await
-        .map_err(|err| asked(&err))?;
-    let until = tokio::time::Instant::now() + ROLL;
-    while let Ok(Some(answer)) = tokio::time::timeout_at(until, answers.next()).await {
-        let heard: Vec<Row> = serde_json::from_slice(&answer.payload).unwrap_or_default();
-        for row in heard {
-            let same = |other: &&mut Row| {
-                (&other.gateway, &other.call, other.leg) == (&row.gateway, &row.call, row.leg)
-                    && other.worker == row.worker
-            };
-            if let Some(found) = rows.iter_mut().find(same) {
-                found.lag = row.lag;
-            }
-        }
-    }
-    rows.sort_by(|a, b| (&a.worker, &a.call, a.leg).cmp(&(&b.worker, &b.call, b.leg)));
-    Ok(rows)
 }

@@ -1,0 +1,187 @@
+//! A call as its gateway's exchange sees it: who has its id, and how its legs begin.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Cluster;
+use super::ear::RemoteEar;
+use super::gateway::{Gateway, Legs, Route, away};
+use super::names::{Leg, call_key};
+use super::owners::{self, NotWritten};
+use crate::call::{Afar, Ear, OpenError, Teller, Wanted};
+
+/// The beginning of a leg is stored within this.
+const BEGUN: Duration = Duration::from_secs(4);
+/// A gateway that is there says so within this.
+const THERE: Duration = Duration::from_secs(2);
+
+/// The value of a call's key: the gateway that has its client.
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    gateway: String,
+}
+
+/// A call of this gateway's; the call's key is held until it is dropped.
+pub struct RemoteCall {
+    gateway: Arc<Gateway>,
+    id: String,
+    generations: AtomicU32,
+    is_held: AtomicBool,
+}
+
+impl RemoteCall {
+    pub fn new(gateway: Arc<Gateway>, id: &str) -> RemoteCall {
+        RemoteCall {
+            gateway,
+            id: id.into(),
+            generations: AtomicU32::new(0),
+            is_held: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes the id this gateway's. Another gateway may have had it, and be gone.
+    async fn hold(&self) -> Result<(), OpenError> {
+        let Cluster {
+            client,
+            names,
+            stores,
+            ..
+        } = &self.gateway.cluster;
+        let key = call_key(&self.id);
+        let holder = Holder {
+            gateway: self.gateway.id.clone(),
+        };
+        let value: bytes::Bytes = serde_json::to_vec(&holder).unwrap_or_default().into();
+        let taken = || {
+            OpenError::Refused(format!(
+                "a call {:?} is already there, at another gateway; choose another id",
+                self.id
+            ))
+        };
+        for _ in 0..3 {
+            match owners::make(&stores.owners, &key, value.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(NotWritten::Failed(reason)) => return Err(away(&reason)),
+                Err(NotWritten::Taken) => {}
+            }
+            let entry = stores.owners.entry(key.clone()).await;
+            let entry = entry.map_err(|err| away(&err.to_string()))?;
+            let Some(entry) = entry else { continue };
+            if let Ok(before) = serde_json::from_slice::<Holder>(&entry.value) {
+                let asked = client.request(names.gateway(&before.gateway), bytes::Bytes::new());
+                let answer = tokio::time::timeout(THERE, asked).await;
+                tracing::debug!(
+                    call = self.id,
+                    ?answer,
+                    "asked the gateway that has the call"
+                );
+                if let Ok(Ok(_)) = answer {
+                    return Err(taken());
+                }
+            }
+            let revision = entry.revision;
+            if stores
+                .owners
+                .update(&key, value.clone(), revision)
+                .await
+                .is_ok()
+            {
+                return Ok(());
+            }
+        }
+        Err(taken())
+    }
+
+    async fn open(
+        &self,
+        wanted: &Wanted,
+        tellers: Vec<Teller>,
+    ) -> Result<Vec<Arc<Route>>, OpenError> {
+        if wanted.answer.is_some() {
+            return Err(OpenError::Refused(
+                "who answered is not told of calls that are heard by a cluster; leave that out"
+                    .into(),
+            ));
+        }
+        if !self.is_held.load(Ordering::Relaxed) {
+            self.hold().await?;
+            self.is_held.store(true, Ordering::Relaxed);
+        }
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+        let left = Arc::new(AtomicUsize::new(tellers.len()));
+        let mut routes = Vec::new();
+        let mut is_heard = true;
+        for (number, teller) in tellers.into_iter().enumerate() {
+            let leg = Leg {
+                gateway: self.gateway.id.clone(),
+                call: self.id.clone(),
+                generation,
+                number: u32::try_from(number).unwrap_or(u32::MAX),
+            };
+            let legs = Legs {
+                teller,
+                left: Arc::clone(&left),
+            };
+            let route = self.gateway.lay(leg.clone(), number, wanted, &legs);
+            routes.push(Arc::clone(&route));
+            if !route.outbox.begun(BEGUN).await {
+                routes.iter().for_each(|route| self.gateway.left(route));
+                return Err(away("it takes no audio"));
+            }
+            match self.gateway.offer(&leg).await {
+                Ok(heard) => is_heard &= heard,
+                Err(err) => {
+                    routes.iter().for_each(|route| self.gateway.left(route));
+                    return Err(err);
+                }
+            }
+        }
+        if is_heard {
+            return Ok(routes);
+        }
+        if self.gateway.wait.is_zero() {
+            routes.iter().for_each(|route| self.gateway.left(route));
+            return Err(OpenError::NoRoom(
+                "no worker of the cluster has room for the call; try again later".into(),
+            ));
+        }
+        for route in &routes {
+            let (gateway, route) = (Arc::clone(&self.gateway), Arc::clone(route));
+            self.gateway.runtime.spawn(async move {
+                tokio::time::sleep(gateway.wait).await;
+                if !route.is_owned.load(Ordering::Relaxed) {
+                    let waited = gateway.wait.as_secs_f64();
+                    gateway.fail(
+                        &route,
+                        format!("no worker of the cluster had room for the call in {waited} s; try again later"),
+                    );
+                }
+            });
+        }
+        Ok(routes)
+    }
+}
+
+impl Afar for RemoteCall {
+    fn begin(&self, wanted: &Wanted, tellers: Vec<Teller>) -> Result<Vec<Arc<dyn Ear>>, OpenError> {
+        let routes = self.gateway.runtime.block_on(self.open(wanted, tellers))?;
+        let ears = routes
+            .into_iter()
+            .map(|route| RemoteEar::new(Arc::clone(&self.gateway), route) as Arc<dyn Ear>);
+        Ok(ears.collect())
+    }
+}
+
+impl Drop for RemoteCall {
+    fn drop(&mut self) {
+        if self.is_held.load(Ordering::Relaxed) {
+            let (cluster, key) = (self.gateway.cluster.clone(), call_key(&self.id));
+            self.gateway.runtime.spawn(async move {
+                let _ = cluster.stores.owners.delete(key).await;
+            });
+        }
+    }
+}
