@@ -9,19 +9,22 @@ use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use futures::StreamExt;
 use tokio::runtime::Handle;
 
-use super::figures::Figures;
 use super::message::{Audio, Begin, FORMAT};
 use super::names::{Leg, leg_key};
 use super::outbox::{Outbox, Trouble};
 use super::owners::{self, Entry, NotWritten};
-use super::remote_call::RemoteCall;
 use super::wire::{Progress, Told, ns};
 use super::{Cluster, ClusterError};
-use crate::call::{Afar, Event, OpenError, Teller, Wanted};
-use crate::exchange::{Elsewhere, Exchange};
+use crate::call::{Event, OpenError, Teller, Wanted};
+use crate::exchange::Exchange;
+use crate::metrics::ClusterFigures;
 
 /// An offer is answered within this, or nobody has room.
 const OFFER: Duration = Duration::from_secs(2);
+
+/// A gateway's answers.
+pub(super) const HERE: &[u8] = b"here";
+pub(super) const GONE: &[u8] = b"gone";
 
 /// A process whose calls are heard by workers.
 pub struct Gateway {
@@ -29,7 +32,7 @@ pub struct Gateway {
     pub(super) id: String,
     /// How long a call waits for a worker.
     pub(super) wait: Duration,
-    pub(super) figures: Figures,
+    pub(super) figures: ClusterFigures,
     pub(super) runtime: Handle,
     routes: Mutex<HashMap<Leg, Arc<Route>>>,
 }
@@ -70,11 +73,13 @@ impl Gateway {
             .subscribe(names.gateway(&gateway.id))
             .await
             .map_err(|err| asked(&err))?;
-        let answers = client.clone();
+        let answers = Arc::clone(&gateway);
         tokio::spawn(async move {
             while let Some(question) = questions.next().await {
                 if let Some(reply) = question.reply {
-                    let _ = answers.publish(reply, bytes::Bytes::new()).await;
+                    let answer = answers.answer(&question.payload);
+                    let client = &answers.cluster.client;
+                    let _ = client.publish(reply, answer.into()).await;
                 }
             }
         });
@@ -92,6 +97,15 @@ impl Gateway {
         tokio::spawn(async move { reads.read().await });
         exchange.hear_elsewhere(Arc::new(Arc::clone(&gateway)));
         Ok(gateway)
+    }
+
+    /// Whether it is there, and still has that leg, if one is named.
+    fn answer(&self, question: &[u8]) -> &'static [u8] {
+        let leg = std::str::from_utf8(question).ok().and_then(Leg::of);
+        match leg {
+            Some(leg) if !self.routes().contains_key(&leg) => GONE,
+            _ => HERE,
+        }
     }
 
     fn routes(&self) -> MutexGuard<'_, HashMap<Leg, Arc<Route>>> {
@@ -311,10 +325,4 @@ pub(super) fn away(reason: &str) -> OpenError {
     OpenError::NoRoom(format!(
         "the cluster that hears calls does not answer ({reason}); try again later"
     ))
-}
-
-impl Elsewhere for Arc<Gateway> {
-    fn call(&self, id: &str) -> Arc<dyn Afar> {
-        Arc::new(RemoteCall::new(Arc::clone(self), id))
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -10,68 +10,21 @@ use gst::glib;
 use gstwhisperstream::engine::Saved;
 use tokio::sync::watch;
 
+use super::Cluster;
 use super::message::{Audio, Begin, FORMAT};
 use super::names::Leg;
 use super::owners::Claim;
 use super::reader::{Reader, Save, messages};
 use super::recent::{HELD, Recent};
+use super::shared::{Lag, Order, Outcome, Shared};
 use super::telling::Telling;
 use super::text::{self, Checkpoint, Fenced, Writer};
 use super::wire::{Counts, Progress, Told, ns};
-use super::{Cluster, Figures};
 use crate::call::{Control, Ears, Figures as Counted, Setting, Wanted};
-use crate::exchange::{Caller, Exchange};
+use crate::exchange::Caller;
 
 /// So often a gateway hears how far a leg is.
 const PROGRESS: Duration = Duration::from_millis(200);
-
-/// What all legs of a worker share.
-pub struct Shared {
-    pub cluster: Cluster,
-    pub exchange: Exchange,
-    pub figures: Figures,
-    pub worker: String,
-    /// A leg whose gateway is gone for so long ends.
-    pub abandon: Duration,
-}
-
-/// How a leg is no longer heard here.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Its last word was told.
-    Over,
-    /// Another worker has it.
-    Fenced,
-    /// It is there for whoever has room.
-    HandedOver,
-    /// It was nobody's business to hear it: there is nothing to be heard.
-    Gone,
-}
-
-/// What a leg is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    Hear,
-    /// Write a checkpoint and leave it to others.
-    HandOver,
-    /// Another has it: stop at once.
-    Stop,
-}
-
-/// How far behind a leg is, for lists.
-#[derive(Debug, Default)]
-pub struct Lag {
-    /// Audio that came, and audio that was heard, in ns of the stream.
-    pub came: AtomicU64,
-    heard: AtomicU64,
-}
-
-impl Lag {
-    pub fn get(&self) -> Duration {
-        let came = self.came.load(Ordering::Relaxed);
-        Duration::from_nanos(came.saturating_sub(self.heard.load(Ordering::Relaxed)))
-    }
-}
 
 /// Hears a leg that was claimed.
 pub async fn hear(

@@ -59,10 +59,11 @@ impl Leases {
         self.looked = now;
     }
 
-    /// Whether what that worker owned may be taken: its lease has stood still for too long, or there is none.
-    pub fn is_over(&self, worker: &str, now: Instant) -> bool {
-        let seen = self.seen.get(worker);
-        seen.is_none_or(|seen| now.saturating_duration_since(seen.since) > self.lease)
+    /// Whether what that worker has owned since `owned` at least may be taken: its lease has stood still for too long. One that was
+    /// never seen may be on its way here, and has as long.
+    pub fn is_over(&self, worker: &str, owned: Instant, now: Instant) -> bool {
+        let since = self.seen.get(worker).map_or(owned, |seen| seen.since);
+        now.saturating_duration_since(since) > self.lease
     }
 }
 
@@ -80,20 +81,24 @@ mod tests {
     fn a_lease_that_stands_still_is_over() {
         let start = Instant::now();
         let mut leases = Leases::new(LEASE, start);
-        assert!(leases.is_over("a", start), "there is none");
+        assert!(!leases.is_over("a", start, second(start, 6)), "it may come");
+        assert!(
+            leases.is_over("a", start, second(start, 7)),
+            "there is none"
+        );
         leases.renewed("a", 7, start);
         for now in 1..=6 {
             leases.look(second(start, now));
             // An older revision, or the same once more, is no renewal.
             leases.renewed("a", 7, second(start, now));
             leases.renewed("a", 3, second(start, now));
-            assert!(!leases.is_over("a", second(start, now)));
+            assert!(!leases.is_over("a", start, second(start, now)));
         }
-        assert!(leases.is_over("a", second(start, 7)));
+        assert!(leases.is_over("a", start, second(start, 7)));
         leases.renewed("a", 8, second(start, 7));
-        assert!(!leases.is_over("a", second(start, 13)));
+        assert!(!leases.is_over("a", start, second(start, 13)));
         leases.given_up("a");
-        assert!(leases.is_over("a", second(start, 7)));
+        assert!(leases.is_over("a", start, second(start, 7)));
     }
 
     #[test]
@@ -103,10 +108,10 @@ mod tests {
         leases.renewed("a", 7, start);
         leases.look(second(start, 1));
         leases.look(second(start, 100));
-        assert!(!leases.is_over("a", second(start, 101)));
+        assert!(!leases.is_over("a", start, second(start, 101)));
         for now in 101..=107 {
             leases.look(second(start, now));
         }
-        assert!(leases.is_over("a", second(start, 107)));
+        assert!(leases.is_over("a", start, second(start, 107)));
     }
 }

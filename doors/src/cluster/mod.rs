@@ -11,7 +11,6 @@
 //! `docs/cluster.md`.
 
 mod ear;
-mod figures;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gateway;
@@ -26,13 +25,13 @@ mod reader;
 mod recent;
 mod remote_call;
 mod roll;
+mod shared;
 mod store;
 mod telling;
 mod text;
 mod wire;
 mod worker;
 
-pub use figures::Figures;
 pub use gateway::Gateway;
 pub use options::NatsOptions;
 pub use roll::{Row, list};

@@ -15,8 +15,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 
 use super::Cluster;
-use super::figures::Figures;
 use super::message::{Audio, Bytes, PIECE};
+use crate::metrics::ClusterFigures;
 
 /// Bytes that wait at most: a minute of audio.
 pub const MOST: usize = 60 * 32_000;
@@ -44,7 +44,7 @@ struct Inner {
     came: Notify,
     /// The beginning is stored, or will not be.
     begun: watch::Sender<Option<bool>>,
-    figures: Figures,
+    figures: ClusterFigures,
 }
 
 #[derive(Default)]
@@ -133,7 +133,7 @@ pub enum Trouble {
 
 impl Outbox {
     /// Its first message is the leg's beginning.
-    pub fn new(begin: Audio, start: Duration, figures: Figures) -> Outbox {
+    pub fn new(begin: Audio, start: Duration, figures: ClusterFigures) -> Outbox {
         let mut pieces = Pieces {
             time: super::wire::ns(start),
             ..Pieces::default()
@@ -344,7 +344,7 @@ mod tests {
     }
 
     fn outbox() -> Outbox {
-        Outbox::new(Audio::Keep, Duration::ZERO, Figures::default())
+        Outbox::new(Audio::Keep, Duration::ZERO, ClusterFigures::default())
     }
 
     fn lengths(sent: &[Audio]) -> Vec<(u64, u64, usize)> {
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn who_brings_more_than_fits_waits_until_something_is_stored() {
-        let figures = Figures::default();
+        let figures = ClusterFigures::default();
         let outbox = Outbox::new(Audio::Keep, Duration::ZERO, figures.clone());
         assert!(outbox.audio(&vec![0; MOST + 3_200], Duration::ZERO));
         let waiting = outbox.clone();

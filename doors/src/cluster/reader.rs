@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_nats::client::RequestErrorKind;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use futures::{FutureExt, Stream, StreamExt};
@@ -12,10 +13,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::Cluster;
-use super::hearing::{Lag, Order, Shared};
+use super::gateway::HERE;
 use super::message::Audio;
 use super::names::Leg;
 use super::recent::Recent;
+use super::shared::{Lag, Order, Shared};
 use super::wire::ns;
 use crate::call::{Control, Feed, Setting};
 
@@ -122,7 +124,7 @@ impl Reader<'_> {
         let mut messages = Box::pin(messages(&shared.cluster, self.leg, from));
         let mut settings = Vec::new();
         let mut last_word = Instant::now();
-        let (mut sequence, mut was_asked) = (from.unwrap_or_default(), false);
+        let (mut sequence, mut absent) = (from.unwrap_or(1), None::<Instant>);
         let hand_over = async {
             let _ = orders.wait_for(|order| *order != Order::Hear).await;
         };
@@ -141,7 +143,7 @@ impl Reader<'_> {
                 message = messages.next() => {
                     let Some(message) = message else { break };
                     last_word = Instant::now();
-                    was_asked = false;
+                    absent = None;
                     let Ok(info) = message.info() else { continue };
                     sequence = info.stream_sequence + 1;
                     let place = info.stream_sequence;
@@ -153,18 +155,26 @@ impl Reader<'_> {
                     }
                 }
                 () = quiet => {
-                    if was_asked && last_word.elapsed() > shared.abandon.max(SILENT) {
-                        tracing::warn!(call = self.leg.call, "nothing came from the call's gateway for {} s, and it is not there: the call ends", last_word.elapsed().as_secs());
-                        self.end();
-                        break;
+                    match self.asks_gateway().await {
+                        Some(false) => {
+                            let absent = absent.get_or_insert_with(Instant::now).elapsed();
+                            if absent >= shared.abandon {
+                                tracing::warn!(
+                                    call = self.leg.call,
+                                    "nothing comes from the call's gateway, and it has not been there for {} s: the call ends",
+                                    absent.as_secs()
+                                );
+                                self.end();
+                                break;
+                            }
+                        }
+                        Some(true) => {
+                            absent = None;
+                            last_word = Instant::now();
+                        }
+                        None => absent = None,
                     }
-                    let is_there = self.asks_gateway().await;
-                    was_asked = !is_there;
-                    if is_there {
-                        last_word = Instant::now();
-                    } else {
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
+                    tokio::time::sleep(Duration::from_millis(500)).await;
                 }
             }
         }
@@ -172,10 +182,16 @@ impl Reader<'_> {
         std::future::pending().await
     }
 
-    async fn asks_gateway(&self) -> bool {
+    /// Whether the gateway still has the call; `None`: who could say so is not there.
+    async fn asks_gateway(&self) -> Option<bool> {
         let Cluster { client, names, .. } = &self.shared.cluster;
-        let asked = client.request(names.gateway(&self.leg.gateway), bytes::Bytes::new());
-        matches!(tokio::time::timeout(THERE, asked).await, Ok(Ok(_)))
+        let asked = client.request(names.gateway(&self.leg.gateway), self.leg.path().into());
+        let answer = tokio::time::timeout(THERE, asked).await;
+        match answer {
+            Ok(Ok(answer)) => Some(answer.payload.as_ref() == HERE),
+            Ok(Err(err)) if err.kind() == RequestErrorKind::NoResponders => Some(false),
+            _ => None,
+        }
     }
 
     /// `false`: nobody wants to know any more.

@@ -12,6 +12,7 @@ use super::gateway::{Gateway, Legs, Route, away};
 use super::names::{Leg, call_key};
 use super::owners::{self, NotWritten};
 use crate::call::{Afar, Ear, OpenError, Teller, Wanted};
+use crate::exchange::Elsewhere;
 
 /// The beginning of a leg is stored within this.
 const BEGUN: Duration = Duration::from_secs(4);
@@ -24,8 +25,14 @@ struct Holder {
     gateway: String,
 }
 
+impl Elsewhere for Arc<Gateway> {
+    fn call(&self, id: &str) -> Arc<dyn Afar> {
+        Arc::new(RemoteCall::new(Arc::clone(self), id))
+    }
+}
+
 /// A call of this gateway's; the call's key is held until it is dropped.
-pub struct RemoteCall {
+struct RemoteCall {
     gateway: Arc<Gateway>,
     id: String,
     generations: AtomicU32,
@@ -33,7 +40,7 @@ pub struct RemoteCall {
 }
 
 impl RemoteCall {
-    pub fn new(gateway: Arc<Gateway>, id: &str) -> RemoteCall {
+    fn new(gateway: Arc<Gateway>, id: &str) -> RemoteCall {
         RemoteCall {
             gateway,
             id: id.into(),

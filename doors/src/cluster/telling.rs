@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use gst::glib;
 
-use super::hearing::{Lag, Outcome, Shared};
 use super::message::Begin;
 use super::reader::{LAST, Save, Snapshots, lock};
 use super::recent::lighten;
+use super::shared::{Lag, Outcome, Shared};
 use super::text::{Checkpoint, Fenced, Writer};
 use super::wire::{Counts, Told};
 use crate::call::Event;
@@ -73,8 +73,11 @@ impl Telling<'_> {
             self.counts.came = self.lag.came.load(Ordering::Relaxed);
             if count <= self.told.of(&told) {
                 self.shared.figures.untold.inc();
-            } else if self.writer.write(&told, &self.counts).await.is_err() {
-                return Outcome::Fenced;
+            } else {
+                let all = self.counts.or_more(&self.told);
+                if self.writer.write(&told, &all).await.is_err() {
+                    return Outcome::Fenced;
+                }
             }
             match told {
                 Told::Final(_) => self.save.notify_one(),

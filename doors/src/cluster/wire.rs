@@ -117,6 +117,18 @@ impl Counts {
         *count
     }
 
+    /// Whichever of the two counted more, of each kind: what one worker after another has told.
+    pub fn or_more(&self, other: &Counts) -> Counts {
+        let mut all = self.clone();
+        for (kind, count) in &other.kinds {
+            let mine = all.kinds.entry(kind.clone()).or_default();
+            *mine = (*mine).max(*count);
+        }
+        all.words = all.words.max(other.words);
+        all.came = all.came.max(other.came);
+        all
+    }
+
     pub fn of(&self, told: &Told) -> u64 {
         self.kinds.get(told.kind()).copied().unwrap_or_default()
     }
@@ -401,5 +413,13 @@ mod tests {
         assert_eq!(counts.count(&mut told), 2);
         let Told::Words(words) = &told else { panic!() };
         assert_eq!((words.word, counts.of(&told)), (Some(2), 2));
+        // Who goes on is behind with some kinds, and ahead with others.
+        let mut behind = Counts::default();
+        for _ in 0..3 {
+            behind.count(&mut Told::Flushed { marker: "m".into() });
+        }
+        let all = behind.or_more(&counts);
+        assert_eq!((all.of(&told), all.of(&Told::Ended), all.words), (2, 1, 4));
+        assert_eq!(all.of(&Told::Flushed { marker: "m".into() }), 3);
     }
 }

@@ -10,12 +10,13 @@ use clap::Args;
 use futures::StreamExt;
 use tokio::sync::watch;
 
-use super::hearing::{self, Lag, Order, Outcome, Shared};
+use super::hearing;
 use super::lease::Leases;
 use super::names::{Leg, worker_key};
 use super::owners::{self, Claim, Entry, NotWritten};
 use super::roll::{Row, row};
-use super::{Cluster, ClusterError, Figures};
+use super::shared::{Lag, Order, Outcome, Shared};
+use super::{Cluster, ClusterError};
 use crate::exchange::Exchange;
 
 #[derive(Args, Clone, Debug)]
@@ -275,7 +276,7 @@ impl Worker {
             None => now.saturating_duration_since(seen.since) > OFFERED || seen.entry.term > 0,
             // Of a life before this one's: names are fresh.
             Some(owner) if owner == self.name() => !held.contains_key(leg),
-            Some(owner) => leases.is_over(owner, now),
+            Some(owner) => leases.is_over(owner, seen.since, now),
         };
         let mut found: Vec<_> = view
             .legs
@@ -445,10 +446,6 @@ impl Worker {
             }
         });
         Ok(())
-    }
-
-    pub fn figures(&self) -> &Figures {
-        &self.shared.figures
     }
 }
 

@@ -115,3 +115,75 @@ fn two_gateways_have_no_call_of_the_same_id() {
     first.kill();
     wait("it is free", || refusal(other).contains("\"ready\""));
 }
+
+#[test]
+fn a_full_stream_is_told_of_and_takes_no_more_calls() {
+    let nats = Nats::start();
+    let one = worker(&nats, &[]);
+    // Five seconds of audio.
+    let (gateway, port) = gateway(&nats, &["--nats-audio-bytes", "160000"]);
+    let call = Call::begin(port, &common::audio("fr-numero"), 4.0);
+    gateway.wait_for_error("maximum bytes exceeded");
+    gateway.wait_for_error("is kept here");
+    call.wait_for_lines(1);
+    assert_eq!(Call::begin(port, &common::audio("fr-court"), 4.0).end(), "");
+    gateway.wait_for_error("does not answer (it takes no audio)");
+    assert_eq!(one.figure("whisperstream_cluster_legs "), 1.0);
+}
+
+#[test]
+fn messages_that_are_none_of_the_gateways_change_nothing() {
+    let nats = Nats::start();
+    let one = worker(&nats, &[]);
+    let (_gateway, port) = gateway(&nats, &[]);
+    let audio = common::audio("fr-numero");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stray = runtime.block_on(async {
+        let client = async_nats::connect(&nats.url).await.unwrap();
+        let mut messages = client.subscribe("whisperstream.audio.>").await.unwrap();
+        client.flush().await.unwrap();
+        let call = Call::begin(port, &audio, 2.0);
+        let mut seen = 0;
+        while let Some(message) = futures::StreamExt::next(&mut messages).await {
+            seen += 1;
+            let subject = message.subject.clone();
+            let headers = message.headers.clone().unwrap();
+            let with = |name: &str, value: &str| {
+                let mut headers = headers.clone();
+                headers.insert(name, value);
+                headers
+            };
+            let junk = match seen {
+                5 => vec![(None, "no headers at all")],
+                10 => vec![
+                    (Some(headers.clone()), "odd"),
+                    (Some(with("Whisperstream-Number", "-7")), "even"),
+                    (Some(with("Whisperstream-Number", "99999999")), "odd"),
+                    (Some(with("Whisperstream-Kind", "video")), "even"),
+                    // Once more as it was.
+                    (Some(headers.clone()), "even"),
+                ],
+                15 => break,
+                _ => continue,
+            };
+            for (headers, contents) in junk {
+                let contents = contents.to_owned().into();
+                match headers {
+                    Some(headers) => {
+                        client.publish_with_headers(subject.clone(), headers, contents)
+                    }
+                    None => {
+                        client.publish(subject.clone(), contents).await.unwrap();
+                        continue;
+                    }
+                }
+                .await
+                .unwrap();
+            }
+        }
+        call
+    });
+    assert_eq!(stray.end(), alone(&audio));
+    assert!(one.figure("whisperstream_cluster_bad_messages_total ") >= 4.0);
+    assert!(one.program.errors().contains("is left out"));
+}

@@ -11,7 +11,7 @@ type Seconds = Counter<f64, AtomicU64>;
 
 /// Shared: a clone counts the same.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct ClusterFigures {
     /// Legs that no worker has.
     pub unclaimed: Gauge,
     /// Legs heard here.
@@ -35,7 +35,7 @@ pub struct Figures {
     pub resent: Counter,
 }
 
-impl Figures {
+impl ClusterFigures {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "cluster_unclaimed",
@@ -95,11 +95,11 @@ impl Figures {
     }
 
     /// `bytes` of audio wait now, beyond those that did.
-    pub(super) fn buffers(&self, bytes: i64) {
+    pub(crate) fn buffers(&self, bytes: i64) {
         self.buffered.inc_by(bytes as f64 / 32_000.0);
     }
 
-    pub(super) fn repeats(&self, audio: Duration) {
+    pub(crate) fn repeats(&self, audio: Duration) {
         self.repeated.inc_by(audio.as_secs_f64());
     }
 }

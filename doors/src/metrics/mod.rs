@@ -1,5 +1,9 @@
 //! What is counted of all calls, as Prometheus reads it.
 
+mod cluster;
+
+pub use cluster::ClusterFigures;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -11,7 +15,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::call::Figures;
-use crate::cluster;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Door {
@@ -40,7 +43,7 @@ pub struct Metrics {
     dropped: Seconds,
     posted: Counter,
     unposted: Counter,
-    cluster: cluster::Figures,
+    cluster: ClusterFigures,
 }
 
 /// Seconds.
@@ -61,7 +64,7 @@ impl Default for Metrics {
             dropped: Seconds::default(),
             posted: Counter::default(),
             unposted: Counter::default(),
-            cluster: cluster::Figures::default(),
+            cluster: ClusterFigures::default(),
             registry: Registry::default(),
         };
         registry.register("calls", "Calls that are there", metrics.calls.clone());
@@ -109,7 +112,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Those of a gateway or a worker.
-    pub(crate) fn cluster(&self) -> &cluster::Figures {
+    pub(crate) fn cluster(&self) -> &ClusterFigures {
         &self.cluster
     }
 
