@@ -439,10 +439,10 @@ fn interrupts_over(prompt: &[i16], near: &[i16]) -> bool {
     element.set_bus(Some(&bus));
     let sink = element.static_pad("sink").unwrap();
     let far = element.request_pad_simple("far_end").unwrap();
-    assert!(
-        element.request_pad_simple("far_end").is_none(),
-        "there is one at most"
-    );
+    // By its template: to ask for a name that is taken is a fault of the caller's to GStreamer, which is loud about it.
+    let template = element.pad_template("far_end").unwrap();
+    let second = element.request_pad(&template, None, None);
+    assert!(second.is_none(), "there is one at most");
     element.set_state(gst::State::Playing).unwrap();
     for pad in [&sink, &far] {
         pad.send_event(gst::event::StreamStart::new("leg"));

@@ -138,16 +138,18 @@ fn text(token: &str) -> Option<String> {
     let mut rest = token.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
-            b'=' => {
-                let digits = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
+            b'=' => 16 * digit(rest.next()?)? + digit(rest.next()?)?,
             byte => byte,
         });
     }
     String::from_utf8(bytes)
         .ok()
         .filter(|text| !text.is_empty())
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    let digit = char::from(byte).to_digit(16)?;
+    u8::try_from(digit).ok()
 }
 
 #[cfg(test)]

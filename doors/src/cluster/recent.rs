@@ -60,6 +60,13 @@ impl Recent {
             return None;
         }
         let mut rest = samples;
+        if rest == 0 {
+            return Some(Refill {
+                sequence: 0,
+                skip: 0,
+                samples,
+            });
+        }
         for piece in self.pieces.iter().rev() {
             if rest <= piece.samples {
                 return Some(Refill {
@@ -70,11 +77,7 @@ impl Recent {
             }
             rest -= piece.samples;
         }
-        (samples == 0).then_some(Refill {
-            sequence: 0,
-            skip: 0,
-            samples: 0,
-        })
+        None
     }
 }
 
