@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_nats::client::RequestErrorKind;
 use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use futures::StreamExt;
 use tokio::runtime::Handle;
@@ -19,9 +20,13 @@ use crate::call::{Event, OpenError, Teller, Wanted};
 use crate::exchange::Exchange;
 use crate::metrics::ClusterFigures;
 
-/// An offer is answered within this, or nobody has room.
-const OFFER: Duration = Duration::from_secs(2);
+/// An offer is answered within this, and made so often.
+const OFFER: Duration = Duration::from_millis(700);
+const OFFERS: usize = 3;
 
+/// A worker's answers to an offer.
+pub(super) const TAKEN: &[u8] = b"taken";
+pub(super) const NO: &[u8] = b"no";
 /// A gateway's answers.
 pub(super) const HERE: &[u8] = b"here";
 pub(super) const GONE: &[u8] = b"gone";
@@ -300,19 +305,28 @@ impl Gateway {
     }
 
     /// Makes a leg known to workers; `Ok(false)`: none has room now.
-    pub(super) async fn offer(&self, leg: &Leg) -> Result<bool, OpenError> {
+    pub(super) async fn offer(&self, route: &Route) -> Result<bool, OpenError> {
+        let leg = &route.leg;
         let owners = &self.cluster.stores.owners;
         let made = owners::make(owners, &leg_key(leg), Entry::default().write()).await;
         made.map_err(|err| match err {
             NotWritten::Taken => OpenError::Refused("the call is already there".into()),
             NotWritten::Failed(reason) => away(&reason),
         })?;
-        let asked = self
-            .cluster
-            .client
-            .request(self.cluster.names.offer(), leg.path().into());
-        let answer = tokio::time::timeout(OFFER, asked).await;
-        Ok(matches!(answer, Ok(Ok(answer)) if answer.payload.as_ref() == b"taken"))
+        let Cluster { client, names, .. } = &self.cluster;
+        // Who is asked may just have taken its last one; another is asked then.
+        for _ in 0..OFFERS {
+            let asked = client.request(names.offer(), leg.path().into());
+            match tokio::time::timeout(OFFER, asked).await {
+                Ok(Ok(answer)) if answer.payload.as_ref() == TAKEN => return Ok(true),
+                Ok(Err(err)) if err.kind() == RequestErrorKind::NoResponders => break,
+                _ => {}
+            }
+            if route.is_owned.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        Ok(route.is_owned.load(Ordering::Relaxed))
     }
 }
 

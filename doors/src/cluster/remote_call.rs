@@ -138,7 +138,7 @@ impl RemoteCall {
                 routes.iter().for_each(|route| self.gateway.left(route));
                 return Err(away("it takes no audio"));
             }
-            match self.gateway.offer(&leg).await {
+            match self.gateway.offer(&route).await {
                 Ok(heard) => is_heard &= heard,
                 Err(err) => {
                     routes.iter().for_each(|route| self.gateway.left(route));

@@ -10,6 +10,7 @@ use clap::Args;
 use futures::StreamExt;
 use tokio::sync::watch;
 
+use super::gateway::{NO, TAKEN};
 use super::hearing;
 use super::lease::Leases;
 use super::names::{Leg, worker_key};
@@ -37,6 +38,8 @@ pub struct WorkerOptions {
 const TICK: Duration = Duration::from_millis(200);
 /// A leg that is new is offered first; who is offered it has so long.
 const OFFERED: Duration = Duration::from_millis(500);
+/// No offer comes later than this.
+const LATE: Duration = Duration::from_millis(50);
 /// Keys are written anew so often.
 const REFRESH: Duration = Duration::from_secs(3600);
 /// Handing over takes so long at most.
@@ -372,11 +375,17 @@ impl Worker {
                     None => false,
                 };
                 if let Some(reply) = offer.reply {
-                    let answer: &'static [u8] = if taken { b"taken" } else { b"no" };
+                    let answer = if taken { TAKEN } else { NO };
                     let _ = client.publish(reply, answer.into()).await;
                 }
             }
             let _ = offers.unsubscribe().await;
+            // Offers that were on their way here are somebody else's.
+            while let Ok(Some(offer)) = tokio::time::timeout(LATE, offers.next()).await {
+                if let Some(reply) = offer.reply {
+                    let _ = client.publish(reply, NO.into()).await;
+                }
+            }
         }
     }
 

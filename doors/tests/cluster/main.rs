@@ -5,6 +5,7 @@ mod common;
 #[path = "../common/program.rs"]
 mod program;
 
+mod detours;
 mod disturbed;
 mod nats;
 mod refused;
