@@ -22,7 +22,8 @@ pub enum Told {
     Partial(Partial),
     SpeechStart(Span),
     SpeechEnd(Span),
-    SpeechTold(Span),
+    #[serde(rename = "speech-told")]
+    SpeechSaid(Span),
     Quiet(Span),
     BargeIn {
         #[serde(flatten)]
@@ -153,7 +154,7 @@ impl Told {
             Told::Partial(_) => "partial",
             Told::SpeechStart(_) => "speech-start",
             Told::SpeechEnd(_) => "speech-end",
-            Told::SpeechTold(_) => "speech-told",
+            Told::SpeechSaid(_) => "speech-told",
             Told::Quiet(_) => "quiet",
             Told::BargeIn { .. } => "barge-in",
             Told::Language { .. } => "language",
@@ -187,7 +188,7 @@ impl Told {
             }),
             Event::SpeechStart(span) => Told::SpeechStart(span.into()),
             Event::SpeechEnd(span) => Told::SpeechEnd(span.into()),
-            Event::SpeechTold(span) => Told::SpeechTold(span.into()),
+            Event::SpeechTold(span) => Told::SpeechSaid(span.into()),
             Event::Quiet(span) => Told::Quiet(span.into()),
             Event::Redact(span) => Told::Redact(span.into()),
             Event::BargeIn { span, text, cause } => Told::BargeIn {
@@ -235,7 +236,7 @@ impl Told {
             }),
             Told::SpeechStart(it) => Event::SpeechStart(span(it)),
             Told::SpeechEnd(it) => Event::SpeechEnd(span(it)),
-            Told::SpeechTold(it) => Event::SpeechTold(span(it)),
+            Told::SpeechSaid(it) => Event::SpeechTold(span(it)),
             Told::Quiet(it) => Event::Quiet(span(it)),
             Told::Redact(it) => Event::Redact(span(it)),
             Told::BargeIn {
