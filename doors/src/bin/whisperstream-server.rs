@@ -131,7 +131,11 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     let exchange = Exchange::new(Policy {
         settings,
-        max_calls: options.max_calls,
+        // Who only passes calls on has room for as many as it has descriptors for.
+        max_calls: match (options.max_calls, &cluster) {
+            (0, Some(_)) => usize::MAX,
+            (calls, _) => calls,
+        },
         max_per_peer: options.max_calls_per_peer,
         ..Policy::default()
     });

@@ -204,24 +204,18 @@ impl Gateway {
             }
         }
         if is_last {
-            self.over(route, true);
+            self.over(route);
         }
     }
 
-    /// A leg is over: nothing more is sent, and what was told of it need not be kept.
-    fn over(self: &Arc<Self>, route: &Arc<Route>, was_told: bool) {
+    /// A leg is over: nothing more is sent. What is stored of it goes with its age: old servers let readers of other legs miss
+    /// messages when a leg's are deleted, and go through all that is stored to find them.
+    fn over(self: &Arc<Self>, route: &Arc<Route>) {
         if route.is_over.swap(true, Ordering::Relaxed) {
             return;
         }
         self.routes().remove(&route.leg);
         route.outbox.close();
-        if was_told {
-            let (cluster, leg) = (self.cluster.clone(), route.leg.clone());
-            self.runtime.spawn(async move {
-                let subject = cluster.names.of("text", &leg);
-                let _ = cluster.stores.text.purge().filter(subject).await;
-            });
-        }
     }
 
     pub(super) fn fail(self: &Arc<Self>, route: &Arc<Route>, reason: String) {
@@ -248,7 +242,7 @@ impl Gateway {
         self.runtime.spawn(async move {
             // Long enough for the word to get out; a worker that does not hear it gives the leg up in time.
             tokio::time::sleep(Duration::from_secs(30)).await;
-            gateway.over(&route, true);
+            gateway.over(&route);
         });
     }
 

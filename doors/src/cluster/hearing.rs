@@ -46,10 +46,6 @@ pub async fn hear(
         // The claim is its holder's.
         Outcome::HandedOver => {}
         Outcome::Over | Outcome::Gone => {
-            for (stream, kind) in [(&stores.audio, "audio"), (&stores.state, "state")] {
-                let subject = shared.cluster.names.of(kind, &leg);
-                let _ = stream.purge().filter(subject).await;
-            }
             let _ = stores.owners.delete(super::names::leg_key(&leg)).await;
         }
     }

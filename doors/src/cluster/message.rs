@@ -7,8 +7,11 @@ pub use bytes::Bytes;
 
 /// Of what is in the messages; a worker that reads another one leaves the call to others.
 pub const FORMAT: u32 = 1;
-/// Samples of a message: 100 ms. Messages begin at multiples of it, as passes do.
+/// Samples of a message: 100 ms.
 pub const PIECE: usize = 1_600;
+/// Messages end so many samples behind multiples of it: a pass that is due at one waits for the voice detector's frame, which ends
+/// behind it.
+pub const BEHIND: usize = 320;
 /// More than any gateway of ours puts into one: 2 s.
 const MOST: usize = 64_000;
 

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 
 use super::Cluster;
-use super::message::{Audio, Bytes, PIECE};
+use super::message::{Audio, BEHIND, Bytes, PIECE};
 use crate::metrics::ClusterFigures;
 
 /// Bytes that wait at most: a minute of audio.
@@ -95,13 +95,13 @@ impl Pieces {
         }
         self.bytes += audio.len();
         while !audio.is_empty() {
-            let filled = self.samples as usize % PIECE;
+            let filled = (self.samples as usize + PIECE - BEHIND) % PIECE;
             let (head, rest) = audio.split_at(audio.len().min((PIECE - filled) * 2));
             self.piece.extend_from_slice(head);
             let samples = (head.len() / 2) as u64;
             self.samples += samples;
             self.time = self.time.saturating_add(samples * SAMPLE);
-            match self.samples.is_multiple_of(PIECE as u64) {
+            match filled + head.len() / 2 >= PIECE {
                 true => self.seal(),
                 false => {
                     self.began.get_or_insert_with(Instant::now);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn audio_is_cut_where_passes_begin_however_it_comes() {
+    fn audio_is_cut_behind_where_passes_begin_however_it_comes() {
         let audio: Vec<u8> = (0..16_000_u32).map(|i| i as u8).collect();
         for step in [2, 320, 3_198, 3_200, 16_000] {
             let outbox = outbox();
@@ -371,14 +371,20 @@ mod tests {
             let sent = sent(&outbox);
             assert_eq!(
                 lengths(&sent),
-                [0, 1, 2, 3, 4].map(|n| (n * 1_600, n * 100, 1_600)),
+                [
+                    (0, 0, 320),
+                    (320, 20, 1_600),
+                    (1_920, 120, 1_600),
+                    (3_520, 220, 1_600),
+                    (5_120, 320, 1_600)
+                ],
                 "{step}"
             );
             let bytes = sent.iter().flat_map(|audio| match audio {
                 Audio::Samples { bytes, .. } => bytes.to_vec(),
                 _ => Vec::new(),
             });
-            assert_eq!(bytes.collect::<Vec<_>>(), audio);
+            assert_eq!(bytes.collect::<Vec<_>>(), audio[..2 * 6_720]);
         }
     }
 

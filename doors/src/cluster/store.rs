@@ -12,14 +12,15 @@ use async_nats::jetstream::{Context, ErrorCode};
 use super::names::Names;
 use super::{ClusterError, NatsOptions};
 
-/// What is told of a call, and its last checkpoint, are kept so long; owners write them anew before.
-const KEPT: Duration = Duration::from_secs(3600);
+/// What is told of a call, and its last checkpoint, are kept so long; owners write them anew before. Nothing is deleted when a call
+/// ends: servers before 2.10 go through all that is stored for it, and let who reads other calls miss messages.
+const KEPT: Duration = Duration::from_secs(900);
 /// What nobody tidied up in the bucket is gone after this.
 const OWNED: Duration = Duration::from_secs(24 * 3600);
 /// A message that was sent twice within this is one.
 const TWICE: Duration = Duration::from_secs(120);
-/// Bytes of all that is told of the calls there are.
-const TEXT_BYTES: i64 = 1 << 30;
+/// Bytes of all that was told.
+const TEXT_BYTES: i64 = 4 << 30;
 
 /// The three streams and the bucket.
 #[derive(Clone)]
@@ -59,7 +60,8 @@ impl Stores {
         };
         let text = Config {
             max_bytes: TEXT_BYTES,
-            discard: DiscardPolicy::New,
+            // The oldest has long been read.
+            discard: DiscardPolicy::Old,
             ..config("text")
         };
         let state = Config {

@@ -379,8 +379,8 @@ impl Worker {
                     let _ = client.publish(reply, answer.into()).await;
                 }
             }
-            let _ = offers.unsubscribe().await;
-            // Offers that were on their way here are somebody else's.
+            // Offers that are on their way here are somebody else's.
+            let _ = offers.drain().await;
             while let Ok(Some(offer)) = tokio::time::timeout(LATE, offers.next()).await {
                 if let Some(reply) = offer.reply {
                     let _ = client.publish(reply, NO.into()).await;
