@@ -31,6 +31,7 @@ pub struct Saved {
     pub(super) ear: Option<SavedEar>,
     pub(super) barge_in: BargeIn,
     /// What the session's owner keeps with it, of its own.
+    #[serde(with = "crate::speech::octets")]
     pub owner: Vec<u8>,
 }
 

@@ -44,6 +44,7 @@ pub struct Ear {
 /// What an ear was when it was saved.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SavedEar {
+    #[serde(with = "super::octets")]
     detector: Vec<u8>,
     endpointer: Endpointer,
     rest: Vec<i16>,

@@ -8,6 +8,7 @@ mod ear;
 mod echo;
 mod endpoint;
 mod loudness;
+pub(crate) mod octets;
 pub mod tones;
 mod vad;
 

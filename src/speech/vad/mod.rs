@@ -107,6 +107,7 @@ struct Counts {
 /// What a voice detector remembers.
 #[derive(Serialize, Deserialize)]
 struct Saved {
+    #[serde(with = "crate::speech::octets")]
     network: Vec<u8>,
     conditioner: Conditioner,
     spectrum: Memory,
