@@ -26,7 +26,6 @@ pub struct Tally {
     pub is_open: AtomicBool,
     ages: Mutex<Vec<Age>>,
     claims: Mutex<Vec<f64>>,
-    purges: Mutex<Vec<f64>>,
     pub bytes: AtomicUsize,
     /// Messages that did not come, or not in their order.
     pub lost: AtomicUsize,
@@ -49,7 +48,6 @@ impl Tally {
             is_open: AtomicBool::new(false),
             ages: Mutex::default(),
             claims: Mutex::default(),
-            purges: Mutex::default(),
             bytes: AtomicUsize::new(0),
             lost: AtomicUsize::new(0),
             owned: AtomicUsize::new(0),
@@ -65,11 +63,6 @@ impl Tally {
     /// How long claims took since the last time, in ms.
     pub fn claims(&self) -> Vec<f64> {
         std::mem::take(&mut *lock(&self.claims))
-    }
-
-    /// How long it took since the last time to delete the audio of a call that was over, in ms.
-    pub fn purges(&self) -> Vec<f64> {
-        std::mem::take(&mut *lock(&self.purges))
     }
 
     fn read(&self, message: &Message) {
@@ -205,12 +198,6 @@ impl Deaf {
             }
         }
         drop(messages);
-        let subject = format!("whisperstream.audio.{leg}");
-        let begun = Instant::now();
-        let purged = self.audio.purge().filter(subject).await;
-        let took = begun.elapsed().as_secs_f64() * 1e3;
-        lock(&self.tally.purges).push(took);
-        purged?;
         self.owners.delete(format!("leg.{leg}")).await?;
         Ok(())
     }

@@ -18,9 +18,6 @@ pub struct Figures {
     pub nats_cpu: f64,
     /// Time in which a leg is claimed.
     pub claim: f64,
-    /// Bytes of the stream that nats-server goes through in a second to find a call's audio and delete it: all that was
-    /// stored while the call lasted.
-    pub deleting: f64,
 }
 
 /// Measured on two cores of an AMD EPYC, the demo model and nats-server 2.9.10 on the same machine, by
@@ -42,8 +39,6 @@ impl Default for Figures {
             gateway_cpu: 0.61 / 400.0,
             nats_cpu: 0.80 / 400.0,
             claim: 0.000_6,
-            // 314 ms for one that had lasted while 600 MB were stored.
-            deleting: 1.9e9,
         }
     }
 }

@@ -45,7 +45,7 @@ pub async fn run(most: usize, figures: &mut Figures) -> Result<(), Failure> {
         WINDOW.as_secs_f64()
     );
     println!(
-        "| calls | audio read (of what is spoken) | age since stored p50 | p95 (aim: {AIM:.0} ms at most) | since sent p50 | p95 | claim p50 | gateway | nats-server | clients and workers | of {cores} cores | NATS in | out | lost | a call is over after | its audio deleted in | age since stored p95 meanwhile |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+        "| calls | audio read (of what is spoken) | age since stored p50 | p95 (aim: {AIM:.0} ms at most) | since sent p50 | p95 | claim p50 | gateway | nats-server | clients and workers | of {cores} cores | NATS in | out | lost | a call is over after | age since stored p95 meanwhile |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     let mut crowd = Crowd::new(port);
     let steps = std::iter::successors(Some(CALLS), |calls| Some(calls * 2));
@@ -54,7 +54,7 @@ pub async fn run(most: usize, figures: &mut Figures) -> Result<(), Failure> {
         tokio::time::sleep(SETTLE).await;
         let (owned, begun) = (crowd.tally.owned.load(Ordering::Relaxed), crowd.begun);
         if grown.is_err() || owned < begun {
-            let rest = "| ".repeat(15);
+            let rest = "| ".repeat(14);
             println!(
                 "| {calls} | too many: of {begun} that were begun so far {owned} found a worker in time {rest}|"
             );
@@ -84,12 +84,11 @@ struct Crowd {
     late: Arc<AtomicUsize>,
 }
 
-/// What is seen when calls end: the times until the server had closed, those of deleting their audio, and the age of the
-/// other calls' messages meanwhile, in ms.
+/// What is seen when calls end: the times until the server had closed, and the age of the other calls' messages meanwhile, in
+/// ms.
 #[derive(Default)]
 struct Ending {
     over: Vec<f64>,
-    purges: Vec<f64>,
     age: f64,
 }
 
@@ -127,7 +126,6 @@ impl Crowd {
     /// Those that have lasted longest.
     async fn end_some(&mut self) -> Ending {
         let mut ending = Ending::default();
-        self.tally.purges();
         self.tally.ages();
         self.tally.is_open.store(true, Ordering::Relaxed);
         for _ in 0..ENDING {
@@ -140,7 +138,6 @@ impl Crowd {
         self.tally.is_open.store(false, Ordering::Relaxed);
         let ages = self.tally.ages();
         ending.age = quantile(ages.iter().map(|age| age.since_stored), 0.95);
-        ending.purges = self.tally.purges();
         ending
     }
 
@@ -261,7 +258,7 @@ impl Step {
         let spoken = calls as f64 * CALL;
         let used = gateway + nats + own;
         println!(
-            "| {calls} | {:.1} MB/s (of {spoken:.1}) | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} ms | {gateway:.2} | {nats:.2} | {own:.2} | {used:.2} | {:.1} MB/s | {:.1} MB/s | {} | {:.0} ms | {:.0} ms | {:.1} ms |",
+            "| {calls} | {:.1} MB/s (of {spoken:.1}) | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} ms | {gateway:.2} | {nats:.2} | {own:.2} | {used:.2} | {:.1} MB/s | {:.1} MB/s | {} | {:.0} ms | {:.1} ms |",
             self.read,
             self.stored(0.5),
             self.stored(0.95),
@@ -272,7 +269,6 @@ impl Step {
             self.moved.bytes_out / 1e6,
             self.lost,
             quantile(self.ending.over.iter().copied(), 0.5),
-            quantile(self.ending.purges.iter().copied(), 0.5),
             self.ending.age
         );
         self.stored(0.95) > AIM || used > FULL * cores || self.read < 0.9 * spoken

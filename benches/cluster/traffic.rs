@@ -9,12 +9,13 @@ const KEY: f64 = 250.0;
 const WRITES: f64 = 5.0;
 /// Renewals of a worker's lease, in a second.
 const RENEWALS: f64 = 4.0 / 6.0;
-/// For which audio is kept, at most (--nats-audio-age).
+/// For which audio is kept (--nats-audio-age), and text.
 const KEPT: f64 = 600.0;
+const TEXT_KEPT: f64 = 900.0;
 /// Bytes of audio that are kept unless more are asked for (--nats-audio-bytes).
 const STORED: f64 = (4_u64 << 30) as f64;
 /// And of text, always.
-const TEXT_STORED: f64 = (1_u64 << 30) as f64;
+const TEXT_STORED: f64 = (4_u64 << 30) as f64;
 /// A network of 10 Gbit/s.
 const NETWORK: f64 = 1_250e6;
 
@@ -32,25 +33,20 @@ pub struct Traffic {
     /// Bytes of audio and of text that are there.
     pub stored: f64,
     pub text_stored: f64,
-    /// How much of the time goes into deleting the audio of calls that are over.
-    pub deleting: f64,
 }
 
 impl Traffic {
     pub fn of(calls: usize, figures: &Figures) -> Traffic {
         let calls = calls as f64;
         let writes = calls / CALL * WRITES + WORKERS as f64 * RENEWALS;
-        // Calls are as likely to end at any age.
-        let age = CALL * (1.0 - (-KEPT / CALL).exp());
         Traffic {
             audio_in: calls * figures.nats_in,
             audio_out: calls * figures.nats_out,
             text: calls * figures.text_bytes,
             checkpoints: calls * figures.checkpoints * figures.checkpoint_bytes,
             owners: writes * KEY * WORKERS as f64,
-            stored: calls * figures.nats_in * age,
-            text_stored: calls * figures.text_bytes * CALL,
-            deleting: calls / CALL * (calls * figures.nats_in * CALL) / figures.deleting,
+            stored: calls * figures.nats_in * KEPT,
+            text_stored: calls * figures.text_bytes * TEXT_KEPT,
         }
     }
 
@@ -78,14 +74,14 @@ pub fn print(numbers: &[usize], figures: &Figures) {
         NETWORK / 1e6
     );
     println!(
-        "| calls | audio in | audio out | text in and out | checkpoints | the bucket | replicas 2 and 3 | all, 1 replica | all, 3 replicas | audio stored (--nats-audio-bytes holds {:.1} GB by default) | text stored (of {:.1} GB) | cores of nats-server | of gateways | of a server's time, to delete what is over (1 at most) |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| calls | audio in | audio out | text in and out | checkpoints | the bucket | replicas 2 and 3 | all, 1 replica | all, 3 replicas | audio stored (--nats-audio-bytes holds {:.1} GB by default) | text stored (of {:.1} GB) | cores of nats-server | of gateways |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         STORED / 1e9,
         TEXT_STORED / 1e9
     );
     for calls in numbers {
         let traffic = Traffic::of(*calls, figures);
         println!(
-            "| {calls} | {:.0} | {:.0} | 2 x {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {:.0} | {:.0} GB | {:.1} GB | {:.1} | {:.1} | {:.1} |",
+            "| {calls} | {:.0} | {:.0} | 2 x {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {:.0} | {:.0} GB | {:.1} GB | {:.1} | {:.1} |",
             traffic.audio_in / 1e6,
             traffic.audio_out / 1e6,
             traffic.text / 1e6,
@@ -98,7 +94,6 @@ pub fn print(numbers: &[usize], figures: &Figures) {
             traffic.text_stored / 1e9,
             *calls as f64 * figures.nats_cpu,
             *calls as f64 * figures.gateway_cpu,
-            traffic.deleting,
         );
     }
 }
