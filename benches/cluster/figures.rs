@@ -29,11 +29,11 @@ impl Default for Figures {
     fn default() -> Figures {
         Figures {
             lag_deciles: [
-                0.331, 0.459, 0.525, 0.563, 0.603, 0.629, 0.686, 0.740, 0.822, 0.940, 1.940,
+                0.243, 0.380, 0.444, 0.477, 0.520, 0.548, 0.595, 0.665, 0.745, 0.863, 1.841,
             ],
-            text_bytes: 2_395.0,
-            checkpoints: 0.16,
-            checkpoint_bytes: 52_898.0,
+            text_bytes: 12_039.0,
+            checkpoints: 0.17,
+            checkpoint_bytes: 23_140.0,
             nats_in: 33_500.0,
             nats_out: 34_000.0,
             gateway_cpu: 0.61 / 400.0,

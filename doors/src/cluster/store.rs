@@ -19,8 +19,6 @@ const KEPT: Duration = Duration::from_secs(900);
 const OWNED: Duration = Duration::from_secs(24 * 3600);
 /// A message that was sent twice within this is one.
 const TWICE: Duration = Duration::from_secs(120);
-/// Bytes of all that was told.
-const TEXT_BYTES: i64 = 4 << 30;
 
 /// The three streams and the bucket.
 #[derive(Clone)]
@@ -59,8 +57,8 @@ impl Stores {
             ..config("audio")
         };
         let text = Config {
-            max_bytes: TEXT_BYTES,
-            // The oldest has long been read.
+            // A call's text takes half of what its audio does; the oldest has long been read.
+            max_bytes: audio.max_bytes,
             discard: DiscardPolicy::Old,
             ..config("text")
         };
