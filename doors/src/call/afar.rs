@@ -71,11 +71,6 @@ impl Teller {
         }
         self.tell.tell(event);
     }
-
-    /// Whether nobody listens any more.
-    pub fn is_deaf(&self) -> bool {
-        self.tell.is_deaf()
-    }
 }
 
 /// Where a leg of a call that is heard afar ends in this process: `appsink`.

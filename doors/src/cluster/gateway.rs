@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
-use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use futures::StreamExt;
 use tokio::runtime::Handle;
 
+use super::follow::follow;
 use super::message::{Audio, Begin, FORMAT};
 use super::names::{Leg, leg_key};
 use super::outbox::{Outbox, Trouble};
 use super::owners::{self, Entry, NotWritten};
 use super::wire::{Progress, Told, ns};
-use super::{Cluster, ClusterError};
+use super::{Cluster, ClusterError, GONE, HERE};
 use crate::call::{Event, OpenError, Teller, Wanted};
 use crate::exchange::Exchange;
 use crate::metrics::ClusterFigures;
@@ -27,9 +27,6 @@ const OFFERS: usize = 3;
 /// A worker's answers to an offer.
 pub(super) const TAKEN: &[u8] = b"taken";
 pub(super) const NO: &[u8] = b"no";
-/// A gateway's answers.
-pub(super) const HERE: &[u8] = b"here";
-pub(super) const GONE: &[u8] = b"gone";
 
 /// A process whose calls are heard by workers.
 pub struct Gateway {
@@ -134,35 +131,16 @@ impl Gateway {
 
     /// Reads what is told of this gateway's legs, one message after another, also behind a restart of the server.
     async fn read(self: Arc<Self>) {
-        let mut last = 0;
-        loop {
-            let config = push::OrderedConfig {
-                deliver_subject: self.cluster.client.new_inbox(),
-                filter_subject: self.cluster.names.all_of("text", &self.id),
-                deliver_policy: match last {
-                    0 => DeliverPolicy::All,
-                    last => DeliverPolicy::ByStartSequence {
-                        start_sequence: last + 1,
-                    },
-                },
-                ..push::OrderedConfig::default()
-            };
-            let text = &self.cluster.stores.text;
-            if let Ok(consumer) = text.create_consumer(config).await
-                && let Ok(mut messages) = consumer.messages().await
-            {
-                while let Some(message) = messages.next().await {
-                    let Ok(message) = message else {
-                        // It begins anew by itself where it was.
-                        continue;
-                    };
-                    if let Ok(info) = message.info() {
-                        last = info.stream_sequence;
-                    }
-                    self.told(&message.subject, &message.payload);
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        let Cluster {
+            client,
+            names,
+            stores,
+            ..
+        } = &self.cluster;
+        let subject = names.all_of("text", &self.id);
+        let mut messages = std::pin::pin!(follow(client, &stores.text, subject, None));
+        while let Some(message) = messages.next().await {
+            self.told(&message.subject, &message.payload);
         }
     }
 

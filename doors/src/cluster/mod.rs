@@ -11,6 +11,7 @@
 //! `docs/cluster.md`.
 
 mod ear;
+mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gateway;
@@ -40,9 +41,10 @@ pub use worker::{Worker, WorkerOptions};
 use std::time::Duration;
 
 use async_nats::Client;
+use async_nats::client::RequestErrorKind;
 use async_nats::jetstream::{self, Context};
 
-use names::Names;
+use names::{Leg, Names};
 use store::Stores;
 
 /// Why a process has no cluster, in a sentence.
@@ -85,6 +87,11 @@ pub struct Cluster {
     stores: Stores,
 }
 
+/// A gateway's answers to who asks whether it is there, and how long it has for them.
+const HERE: &[u8] = b"here";
+const GONE: &[u8] = b"gone";
+const THERE: Duration = Duration::from_secs(2);
+
 /// An answer of JetStream's comes within this, or is asked for again.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -113,6 +120,19 @@ impl Cluster {
             names,
             stores,
         })
+    }
+
+    /// Whether a gateway is there, and still has that leg, if one is named; `None`: who could say so does not answer.
+    async fn is_there(&self, gateway: &str, leg: Option<&Leg>) -> Option<bool> {
+        let question = leg.map(Leg::path).unwrap_or_default();
+        let asked = self
+            .client
+            .request(self.names.gateway(gateway), question.into());
+        match tokio::time::timeout(THERE, asked).await {
+            Ok(Ok(answer)) => Some(answer.payload.as_ref() == HERE),
+            Ok(Err(err)) if err.kind() == RequestErrorKind::NoResponders => Some(false),
+            _ => None,
+        }
     }
 
     /// A fresh name for a process.

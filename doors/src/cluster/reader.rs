@@ -5,15 +5,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_nats::client::RequestErrorKind;
 use async_nats::jetstream::Message;
-use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::Cluster;
-use super::gateway::HERE;
+use super::follow::follow;
 use super::message::Audio;
 use super::names::Leg;
 use super::recent::Recent;
@@ -27,57 +25,19 @@ const FAR: Duration = Duration::from_secs(10);
 const NEAR: Duration = Duration::from_secs(2);
 /// Without a word of the gateway's this long, it is asked whether it is there.
 const SILENT: Duration = Duration::from_secs(20);
-/// A gateway that is there says so within this.
-const THERE: Duration = Duration::from_secs(2);
 /// What the marker of a leg's last save begins with.
 pub const LAST: &str = "handover";
 /// A message that is further ahead than this is not early: those before it are lost.
 const REORDERED: u64 = 64;
 
-/// A leg's messages from one place of the stream on, without end; also behind a restart of the server.
+/// A leg's messages from one place of the stream on.
 pub fn messages<'a>(
     cluster: &'a Cluster,
-    leg: &'a Leg,
+    leg: &Leg,
     from: Option<u64>,
-) -> impl Stream<Item = Message> + 'a {
-    let open = move |from: Option<u64>| async move {
-        loop {
-            let config = push::OrderedConfig {
-                deliver_subject: cluster.client.new_inbox(),
-                filter_subject: cluster.names.of("audio", leg),
-                deliver_policy: match from {
-                    Some(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
-                    None => DeliverPolicy::All,
-                },
-                ..push::OrderedConfig::default()
-            };
-            if let Ok(consumer) = cluster.stores.audio.create_consumer(config).await
-                && let Ok(messages) = consumer.messages().await
-            {
-                return messages;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    };
-    futures::stream::unfold((None, from), move |(messages, mut from)| async move {
-        let mut messages = match messages {
-            Some(messages) => messages,
-            None => open(from).await,
-        };
-        loop {
-            match messages.next().await {
-                Some(Ok(message)) => {
-                    if let Ok(info) = message.info() {
-                        from = Some(info.stream_sequence + 1);
-                    }
-                    return Some((message, (Some(messages), from)));
-                }
-                // It begins anew by itself where it was.
-                Some(Err(_)) => {}
-                None => messages = open(from).await,
-            }
-        }
-    })
+) -> impl Stream<Item = Message> + use<'a> {
+    let subject = cluster.names.of("audio", leg);
+    follow(&cluster.client, &cluster.stores.audio, subject, from)
 }
 
 /// What was read when a state was asked for.
@@ -155,7 +115,7 @@ impl Reader<'_> {
                     }
                 }
                 () = quiet => {
-                    match self.asks_gateway().await {
+                    match shared.cluster.is_there(&self.leg.gateway, Some(self.leg)).await {
                         Some(false) => {
                             let absent = absent.get_or_insert_with(Instant::now).elapsed();
                             if absent >= shared.abandon {
@@ -180,18 +140,6 @@ impl Reader<'_> {
         }
         // What is told from here on ends it.
         std::future::pending().await
-    }
-
-    /// Whether the gateway still has the call; `None`: who could say so is not there.
-    async fn asks_gateway(&self) -> Option<bool> {
-        let Cluster { client, names, .. } = &self.shared.cluster;
-        let asked = client.request(names.gateway(&self.leg.gateway), self.leg.path().into());
-        let answer = tokio::time::timeout(THERE, asked).await;
-        match answer {
-            Ok(Ok(answer)) => Some(answer.payload.as_ref() == HERE),
-            Ok(Err(err)) if err.kind() == RequestErrorKind::NoResponders => Some(false),
-            _ => None,
-        }
     }
 
     /// `false`: nobody wants to know any more.

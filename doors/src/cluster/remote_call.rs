@@ -16,8 +16,6 @@ use crate::exchange::Elsewhere;
 
 /// The beginning of a leg is stored within this.
 const BEGUN: Duration = Duration::from_secs(4);
-/// A gateway that is there says so within this.
-const THERE: Duration = Duration::from_secs(2);
 
 /// The value of a call's key: the gateway that has its client.
 #[derive(Serialize, Deserialize)]
@@ -51,12 +49,7 @@ impl RemoteCall {
 
     /// Makes the id this gateway's. Another gateway may have had it, and be gone.
     async fn hold(&self) -> Result<(), OpenError> {
-        let Cluster {
-            client,
-            names,
-            stores,
-            ..
-        } = &self.gateway.cluster;
+        let Cluster { stores, .. } = &self.gateway.cluster;
         let key = call_key(&self.id);
         let holder = Holder {
             gateway: self.gateway.id.clone(),
@@ -78,14 +71,13 @@ impl RemoteCall {
             let entry = entry.map_err(|err| away(&err.to_string()))?;
             let Some(entry) = entry else { continue };
             if let Ok(before) = serde_json::from_slice::<Holder>(&entry.value) {
-                let asked = client.request(names.gateway(&before.gateway), bytes::Bytes::new());
-                let answer = tokio::time::timeout(THERE, asked).await;
+                let answer = self.gateway.cluster.is_there(&before.gateway, None).await;
                 tracing::debug!(
                     call = self.id,
                     ?answer,
                     "asked the gateway that has the call"
                 );
-                if let Ok(Ok(_)) = answer {
+                if answer == Some(true) {
                     return Err(taken());
                 }
             }

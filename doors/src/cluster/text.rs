@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use async_nats::header::NATS_MESSAGE_ID;
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use serde::{Deserialize, Serialize};
 
@@ -132,12 +133,7 @@ impl Writer {
                 .expected_last_subject_sequence(self.last)
                 .header(TOLD, header.as_str())
                 .payload(contents.clone());
-            let jetstream = &self.cluster.jetstream;
-            let answer = match jetstream.send_publish(self.subject.clone(), message).await {
-                Ok(answer) => answer.await,
-                Err(err) => Err(err),
-            };
-            match answer {
+            match self.send(&self.subject, message).await {
                 Ok(stored) => {
                     self.last = stored.sequence;
                     self.counts = counts.clone();
@@ -165,6 +161,19 @@ impl Writer {
         }
     }
 
+    /// Sends a message, and waits until it is stored.
+    async fn send(
+        &self,
+        subject: &str,
+        message: PublishMessage,
+    ) -> Result<PublishAck, PublishError> {
+        let jetstream = &self.cluster.jetstream;
+        jetstream
+            .send_publish(subject.to_owned(), message)
+            .await?
+            .await
+    }
+
     /// Writes a checkpoint in the place of the one before, if that is none of a later owner's. One that the server does not take is
     /// left out (`false`): another follows.
     pub async fn checkpoint(
@@ -179,12 +188,7 @@ impl Writer {
                 .header(CHECKPOINT, header.as_str())
                 .expected_last_subject_sequence(self.last_state)
                 .payload(state.clone());
-            let jetstream = &self.cluster.jetstream;
-            let answer = match jetstream.send_publish(self.state.clone(), message).await {
-                Ok(answer) => answer.await,
-                Err(err) => Err(err),
-            };
-            match answer {
+            match self.send(&self.state, message).await {
                 Ok(stored) => {
                     self.last_state = stored.sequence;
                     return Ok(true);
