@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
 use futures::StreamExt;
@@ -15,14 +15,17 @@ use super::names::{Leg, leg_key};
 use super::outbox::{Outbox, Trouble};
 use super::owners::{self, Entry, NotWritten};
 use super::wire::{Progress, Told, ns};
-use super::{Cluster, ClusterError, GONE, HERE};
+use super::{Cluster, ClusterError, GONE, HERE, patiently};
 use crate::call::{Event, OpenError, Teller, Wanted};
 use crate::exchange::Exchange;
 use crate::metrics::ClusterFigures;
 
-/// An offer is answered within this, and made so often.
+/// An offer is answered within this.
 const OFFER: Duration = Duration::from_millis(700);
-const OFFERS: usize = 3;
+/// So many refusals in a row mean that nobody has room.
+const REFUSALS: usize = 3;
+/// From one to the next offer: what a worker knows of its own room may be that old.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// A worker's answers to an offer.
 pub(super) const TAKEN: &[u8] = b"taken";
@@ -276,27 +279,33 @@ impl Gateway {
         route
     }
 
-    /// Makes a leg known to workers; `Ok(false)`: none has room now.
-    pub(super) async fn offer(&self, route: &Route) -> Result<bool, OpenError> {
-        let leg = &route.leg;
-        let owners = &self.cluster.stores.owners;
-        let made = owners::make(owners, &leg_key(leg), Entry::default().write()).await;
-        made.map_err(|err| match err {
-            NotWritten::Taken => OpenError::Refused("the call is already there".into()),
-            NotWritten::Failed(reason) => away(&reason),
-        })?;
+    /// Makes a leg known to workers; `Ok(false)`: none has room now. A server that does not answer is asked for `patience`.
+    pub(super) async fn offer(&self, route: &Route, patience: Duration) -> Result<bool, OpenError> {
+        let begun = Instant::now();
+        let (leg, owners) = (&route.leg, &self.cluster.stores.owners);
+        let made = patiently(patience, NotWritten::passes, async || {
+            owners::make(owners, &leg_key(leg), Entry::default().write()).await
+        });
+        match made.await {
+            // Only this gateway makes it: the answer to an earlier try was lost.
+            Ok(_) | Err(NotWritten::Taken) => {}
+            Err(NotWritten::Failed(reason)) => return Err(away(&reason)),
+        }
         let Cluster { client, names, .. } = &self.cluster;
-        // Who is asked may just have taken its last one; another is asked then.
-        for _ in 0..OFFERS {
+        let mut refusals = 0;
+        while refusals < REFUSALS && begun.elapsed() < patience {
             let asked = client.request(names.offer(), leg.path().into());
             match tokio::time::timeout(OFFER, asked).await {
                 Ok(Ok(answer)) if answer.payload.as_ref() == TAKEN => return Ok(true),
-                Ok(Err(err)) if err.kind() == RequestErrorKind::NoResponders => break,
+                // Who is asked may just have taken its last one; another is asked then.
+                Ok(Ok(_)) => refusals += 1,
+                Ok(Err(err)) if err.kind() == RequestErrorKind::NoResponders => refusals += 1,
                 _ => {}
             }
             if route.is_owned.load(Ordering::Relaxed) {
                 break;
             }
+            tokio::time::sleep(PAUSE).await;
         }
         Ok(route.is_owned.load(Ordering::Relaxed))
     }

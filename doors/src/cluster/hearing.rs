@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -25,6 +24,9 @@ use crate::exchange::Caller;
 
 /// So often a gateway hears how far a leg is.
 const PROGRESS: Duration = Duration::from_millis(200);
+
+/// The beginning of a leg's audio comes within this, or its gateway is asked whether the leg is still there.
+const FIRST: Duration = Duration::from_secs(5);
 
 /// Hears a leg that was claimed.
 pub async fn hear(
@@ -98,7 +100,7 @@ impl<'a> Hearing<'a> {
                 (checkpoint.begin, start, Some(state))
             }
             None => {
-                let begin = first(cluster, leg).await.ok_or(Outcome::Gone)?;
+                let begin = first(shared, leg).await.ok_or(Outcome::Gone)?;
                 let start = Start {
                     counts: Counts::default(),
                     next: 1,
@@ -162,6 +164,7 @@ impl<'a> Hearing<'a> {
             start,
             call,
         } = self;
+        let begin_at = begin.start.max(start.counts.came);
         let save = Save::default();
         let snapshots = Mutex::new(HashMap::new());
         let mut reader = Reader {
@@ -192,6 +195,7 @@ impl<'a> Hearing<'a> {
         };
         let reading = reader.run(start.sequence, orders.clone());
         let progress = progress(shared, &leg, &call.control, lag);
+        lag.begins(begin_at);
         let stop = async {
             // Its sender lives as long as the worker.
             let _ = orders.wait_for(|order| *order == Order::Stop).await;
@@ -222,14 +226,29 @@ fn wanted(begin: &Begin, state: Option<glib::Bytes>) -> Wanted {
     }
 }
 
-/// How the leg begins, if its audio is there.
-async fn first(cluster: &Cluster, leg: &Leg) -> Option<Begin> {
-    let mut messages = Box::pin(messages(cluster, leg, None));
-    let message = tokio::time::timeout(Duration::from_secs(5), messages.next()).await;
-    let message = message.ok()??;
-    match Audio::read(message.headers.as_ref(), &message.payload) {
-        Ok((0, Audio::Begin(begin))) => Some(begin),
-        _ => None,
+/// How the leg begins. It was stored before the leg was offered; `None`: it is no more, and neither is the leg at its gateway.
+async fn first(shared: &Shared, leg: &Leg) -> Option<Begin> {
+    let mut messages = Box::pin(messages(&shared.cluster, leg, None));
+    loop {
+        match tokio::time::timeout(FIRST, messages.next()).await {
+            Ok(message) => {
+                let message = message?;
+                return match Audio::read(message.headers.as_ref(), &message.payload) {
+                    Ok((0, Audio::Begin(begin))) => Some(begin),
+                    _ => None,
+                };
+            }
+            Err(_) => {
+                let gateway = shared.cluster.is_there(&leg.gateway, Some(leg)).await;
+                if gateway == Some(false) {
+                    return None;
+                }
+                tracing::warn!(
+                    call = leg.call,
+                    "the beginning of the call's audio does not come yet"
+                );
+            }
+        }
     }
 }
 
@@ -296,11 +315,10 @@ async fn progress(shared: &Shared, leg: &Leg, control: &Control, lag: &Lag) {
         let figures = control.stats().first().map(|(_, stats)| Counted::of(stats));
         let figures = figures.unwrap_or_default();
         let now = Progress {
-            heard: ns(control.heard()),
+            heard: lag.hears(ns(control.heard())),
             passes: figures.passes,
             network: ns(figures.network),
         };
-        lag.heard.store(now.heard, Ordering::Relaxed);
         if now != last {
             let contents = serde_json::to_vec(&now).unwrap_or_default();
             // The next one says the same and more.

@@ -38,7 +38,7 @@ pub use options::NatsOptions;
 pub use roll::{Row, list};
 pub use worker::{Worker, WorkerOptions};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::client::RequestErrorKind;
@@ -94,6 +94,27 @@ const THERE: Duration = Duration::from_secs(2);
 
 /// An answer of JetStream's comes within this, or is asked for again.
 const ANSWER: Duration = Duration::from_secs(2);
+/// A server that chooses a leader or waits for its disk is waited for this long before a process says that it cannot start.
+const STARTING: Duration = Duration::from_secs(20);
+/// Before it is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Asks until there is an answer, or a failure that does not pass, or `patience` is over.
+async fn patiently<T, E>(
+    patience: Duration,
+    passes: impl Fn(&E) -> bool,
+    mut ask: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let begun = Instant::now();
+    loop {
+        match ask().await {
+            Err(err) if passes(&err) && begun.elapsed() < patience => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
+}
 
 impl Cluster {
     /// Connects, and makes or checks the streams and the bucket. `who` is named in the server's list of connections.

@@ -9,8 +9,8 @@ pub struct Leg {
     pub gateway: String,
     /// The call's id, as its client knows it.
     pub call: String,
-    /// How often the call has begun anew.
-    pub generation: u32,
+    /// Grows when the call begins anew, and when its id is used again.
+    pub generation: u64,
     pub number: u32,
 }
 

@@ -44,6 +44,13 @@ pub enum NotWritten {
     Failed(String),
 }
 
+impl NotWritten {
+    /// It may succeed at another time.
+    pub fn passes(&self) -> bool {
+        matches!(self, NotWritten::Failed(_))
+    }
+}
+
 /// Takes a leg whose key has that revision.
 pub async fn take(
     owners: &Store,

@@ -1,7 +1,6 @@
 //! A leg's audio, from its subject into the call.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -185,7 +184,7 @@ impl Reader<'_> {
                 self.since_save += length;
                 let at = Duration::from_nanos(time);
                 self.end = at.saturating_add(length);
-                self.lag.came.store(ns(self.end), Ordering::Relaxed);
+                self.lag.comes(ns(self.end));
                 if ns(self.end) <= self.heard_before {
                     figures.repeats(length);
                 }

@@ -1,21 +1,24 @@
 //! A call as its gateway's exchange sees it: who has its id, and how its legs begin.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
-use super::Cluster;
 use super::ear::RemoteEar;
 use super::gateway::{Gateway, Legs, Route, away};
 use super::names::{Leg, call_key};
 use super::owners::{self, NotWritten};
+use super::{Cluster, patiently};
 use crate::call::{Afar, Ear, OpenError, Teller, Wanted};
 use crate::exchange::Elsewhere;
 
-/// The beginning of a leg is stored within this.
-const BEGUN: Duration = Duration::from_secs(4);
+/// A cluster that does not answer is waited for this long before a new call is refused.
+const NEW: Duration = Duration::from_secs(10);
+/// And so long where a call that is there begins anew: the one before cannot be told of either.
+const ANEW: Duration = Duration::from_secs(60);
 
 /// The value of a call's key: the gateway that has its client.
 #[derive(Serialize, Deserialize)]
@@ -33,8 +36,10 @@ impl Elsewhere for Arc<Gateway> {
 struct RemoteCall {
     gateway: Arc<Gateway>,
     id: String,
-    generations: AtomicU32,
-    is_held: AtomicBool,
+    /// The revision of the call's key, when this has made it.
+    held: OnceCell<u64>,
+    /// How often it began.
+    generations: AtomicU64,
 }
 
 impl RemoteCall {
@@ -42,13 +47,13 @@ impl RemoteCall {
         RemoteCall {
             gateway,
             id: id.into(),
-            generations: AtomicU32::new(0),
-            is_held: AtomicBool::new(false),
+            held: OnceCell::new(),
+            generations: AtomicU64::new(0),
         }
     }
 
-    /// Makes the id this gateway's. Another gateway may have had it, and be gone.
-    async fn hold(&self) -> Result<(), OpenError> {
+    /// Makes the id this gateway's, and returns the key's revision. Another gateway may have had it, and be gone.
+    async fn hold(&self) -> Result<u64, OpenError> {
         let Cluster { stores, .. } = &self.gateway.cluster;
         let key = call_key(&self.id);
         let holder = Holder {
@@ -62,15 +67,25 @@ impl RemoteCall {
             ))
         };
         for _ in 0..3 {
-            match owners::make(&stores.owners, &key, value.clone()).await {
-                Ok(_) => return Ok(()),
+            let made = patiently(NEW, NotWritten::passes, async || {
+                owners::make(&stores.owners, &key, value.clone()).await
+            });
+            match made.await {
+                Ok(revision) => return Ok(revision),
                 Err(NotWritten::Failed(reason)) => return Err(away(&reason)),
                 Err(NotWritten::Taken) => {}
             }
-            let entry = stores.owners.entry(key.clone()).await;
-            let entry = entry.map_err(|err| away(&err.to_string()))?;
+            let entry = patiently(
+                NEW,
+                |_| true,
+                async || stores.owners.entry(key.clone()).await,
+            );
+            let entry = entry.await.map_err(|err| away(&err.to_string()))?;
             let Some(entry) = entry else { continue };
-            if let Ok(before) = serde_json::from_slice::<Holder>(&entry.value) {
+            // This gateway has no two calls of an id: what is its own is of an earlier one, or of a try whose answer was lost.
+            if let Ok(before) = serde_json::from_slice::<Holder>(&entry.value)
+                && before.gateway != self.gateway.id
+            {
                 let answer = self.gateway.cluster.is_there(&before.gateway, None).await;
                 tracing::debug!(
                     call = self.id,
@@ -81,14 +96,9 @@ impl RemoteCall {
                     return Err(taken());
                 }
             }
-            let revision = entry.revision;
-            if stores
-                .owners
-                .update(&key, value.clone(), revision)
-                .await
-                .is_ok()
-            {
-                return Ok(());
+            let seen = entry.revision;
+            if let Ok(revision) = stores.owners.update(&key, value.clone(), seen).await {
+                return Ok(revision);
             }
         }
         Err(taken())
@@ -105,11 +115,11 @@ impl RemoteCall {
                     .into(),
             ));
         }
-        if !self.is_held.load(Ordering::Relaxed) {
-            self.hold().await?;
-            self.is_held.store(true, Ordering::Relaxed);
-        }
-        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+        let revision = self.held.get_or_try_init(|| self.hold()).await?;
+        let begun = self.generations.fetch_add(1, Ordering::Relaxed);
+        // Each leg of the calls that had the id before has made a key since they held it: no revision is theirs.
+        let generation = revision + begun;
+        let patience = if begun == 0 { NEW } else { ANEW };
         let left = Arc::new(AtomicUsize::new(tellers.len()));
         let mut routes = Vec::new();
         let mut is_heard = true;
@@ -126,11 +136,11 @@ impl RemoteCall {
             };
             let route = self.gateway.lay(leg.clone(), number, wanted, &legs);
             routes.push(Arc::clone(&route));
-            if !route.outbox.begun(BEGUN).await {
+            if !route.outbox.begun(patience).await {
                 routes.iter().for_each(|route| self.gateway.left(route));
                 return Err(away("it takes no audio"));
             }
-            match self.gateway.offer(&route).await {
+            match self.gateway.offer(&route, patience).await {
                 Ok(heard) => is_heard &= heard,
                 Err(err) => {
                     routes.iter().for_each(|route| self.gateway.left(route));
@@ -138,7 +148,8 @@ impl RemoteCall {
                 }
             }
         }
-        if is_heard {
+        // Whoever is in conversation is not sent away: there is room when the one before is left, or another worker comes.
+        if is_heard || begun > 0 {
             return Ok(routes);
         }
         if self.gateway.wait.is_zero() {
@@ -176,10 +187,12 @@ impl Afar for RemoteCall {
 
 impl Drop for RemoteCall {
     fn drop(&mut self) {
-        if self.is_held.load(Ordering::Relaxed) {
+        if let Some(&revision) = self.held.get() {
             let (cluster, key) = (self.gateway.cluster.clone(), call_key(&self.id));
             self.gateway.runtime.spawn(async move {
-                let _ = cluster.stores.owners.delete(key).await;
+                // Whoever has the id by then keeps it.
+                let owners = &cluster.stores.owners;
+                let _ = owners.delete_expect_revision(key, Some(revision)).await;
             });
         }
     }

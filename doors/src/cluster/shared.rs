@@ -40,17 +40,61 @@ pub enum Order {
     Stop,
 }
 
-/// How far behind a leg is, for lists.
+/// How far behind a leg is: who is too far behind takes no more legs.
 #[derive(Debug, Default)]
 pub struct Lag {
     /// Audio that came, and audio that was heard, in ns of the stream.
-    pub came: AtomicU64,
-    pub heard: AtomicU64,
+    came: AtomicU64,
+    heard: AtomicU64,
 }
 
 impl Lag {
+    /// The leg's audio begins there: what lies before it is nothing to catch up with.
+    pub fn begins(&self, at: u64) {
+        self.came.store(at, Ordering::Relaxed);
+        self.heard.store(at, Ordering::Relaxed);
+    }
+
+    pub fn comes(&self, until: u64) {
+        self.came.fetch_max(until, Ordering::Relaxed);
+    }
+
+    /// A leg that has only begun knows nothing of it yet, and says 0. Returns what is known.
+    pub fn hears(&self, until: u64) -> u64 {
+        self.heard.fetch_max(until, Ordering::Relaxed).max(until)
+    }
+
+    /// All was heard.
+    pub fn ends(&self) {
+        self.heard.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    pub fn came(&self) -> u64 {
+        self.came.load(Ordering::Relaxed)
+    }
+
     pub fn get(&self) -> Duration {
-        let came = self.came.load(Ordering::Relaxed);
-        Duration::from_nanos(came.saturating_sub(self.heard.load(Ordering::Relaxed)))
+        let heard = self.heard.load(Ordering::Relaxed);
+        Duration::from_nanos(self.came().saturating_sub(heard))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leg_is_behind_by_what_came_since_it_began() {
+        let lag = Lag::default();
+        let s = 1_000_000_000;
+        lag.begins(100 * s);
+        lag.comes(101 * s);
+        assert_eq!(lag.hears(0), 100 * s, "nothing is known yet");
+        assert_eq!(lag.get(), Duration::from_secs(1));
+        assert_eq!(lag.hears(101 * s), 101 * s);
+        lag.comes(140 * s);
+        assert_eq!(lag.get(), Duration::from_secs(39));
+        lag.ends();
+        assert_eq!(lag.get(), Duration::ZERO);
     }
 }

@@ -1,16 +1,17 @@
 //! What is on the server: made where it is not there, looked at where it is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::context::{
-    CreateStreamErrorKind, GetStreamErrorKind, RequestError, RequestErrorKind,
+    CreateStreamErrorKind, GetStreamErrorKind, KeyValueError, KeyValueErrorKind, RequestError,
+    RequestErrorKind,
 };
 use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
 
 use super::names::Names;
-use super::{ClusterError, NatsOptions};
+use super::{AGAIN, ClusterError, NatsOptions, STARTING, patiently};
 
 /// What is told of a call, and its last checkpoint, are kept so long; owners write them anew before. Nothing is deleted when a call
 /// ends: servers before 2.10 go through all that is stored for it, and let who reads other calls miss messages.
@@ -81,7 +82,12 @@ async fn stream(jetstream: &Context, wanted: Config) -> Result<Stream, ClusterEr
         name: wanted.name.clone(),
         reason,
     };
-    for _ in 0..2 {
+    let begun = Instant::now();
+    let mut hesitates = None;
+    while begun.elapsed() < STARTING {
+        if hesitates.is_some() {
+            tokio::time::sleep(AGAIN).await;
+        }
         match jetstream.get_stream(&wanted.name).await {
             Ok(there) => {
                 let found = &there.cached_info().config;
@@ -106,6 +112,14 @@ async fn stream(jetstream: &Context, wanted: Config) -> Result<Stream, ClusterEr
                 GetStreamErrorKind::JetStream(err) if is_lacking(&err) => {
                     return Err(ClusterError::NoJetStream(String::new()));
                 }
+                GetStreamErrorKind::Request => {
+                    hesitates = Some(err.to_string());
+                    continue;
+                }
+                GetStreamErrorKind::JetStream(reply) if is_passing(&reply) => {
+                    hesitates = Some(err.to_string());
+                    continue;
+                }
                 _ => return Err(refused(err.to_string())),
             },
         }
@@ -114,7 +128,16 @@ async fn stream(jetstream: &Context, wanted: Config) -> Result<Stream, ClusterEr
             // Another process was faster.
             Err(err) => match err.kind() {
                 CreateStreamErrorKind::JetStream(err)
-                    if err.error_code() == ErrorCode::STREAM_NAME_EXIST => {}
+                    if err.error_code() == ErrorCode::STREAM_NAME_EXIST =>
+                {
+                    hesitates = Some("it comes and goes".into());
+                }
+                CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::Response => {
+                    hesitates = Some(err.to_string());
+                }
+                CreateStreamErrorKind::JetStream(reply) if is_passing(&reply) => {
+                    hesitates = Some(err.to_string());
+                }
                 _ => {
                     return Err(refused(format!(
                         "it is not there and cannot be made: {err}"
@@ -123,7 +146,7 @@ async fn stream(jetstream: &Context, wanted: Config) -> Result<Stream, ClusterEr
             },
         }
     }
-    Err(refused("it comes and goes".into()))
+    Err(refused(hesitates.unwrap_or_default()))
 }
 
 fn lacks_responders(err: &dyn std::error::Error) -> bool {
@@ -131,6 +154,12 @@ fn lacks_responders(err: &dyn std::error::Error) -> bool {
         .source()
         .and_then(|err| err.downcast_ref::<RequestError>());
     asked.is_some_and(|err| err.kind() == RequestErrorKind::NoResponders)
+}
+
+/// The servers of a cluster have no leader yet.
+fn is_passing(err: &async_nats::jetstream::Error) -> bool {
+    let code = err.error_code();
+    code == ErrorCode::CLUSTER_NOT_AVAILABLE || code == ErrorCode::CLUSTER_NOT_LEADER
 }
 
 fn is_lacking(err: &async_nats::jetstream::Error) -> bool {
@@ -185,8 +214,12 @@ async fn bucket(jetstream: &Context, name: String, replicas: usize) -> Result<St
         ..Config::default()
     };
     stream(jetstream, config).await?;
-    let opened = jetstream.get_key_value(&name).await;
-    opened.map_err(|err| ClusterError::Store {
+    let opened = patiently(
+        STARTING,
+        |err: &KeyValueError| err.kind() == KeyValueErrorKind::GetBucket,
+        async || jetstream.get_key_value(&name).await,
+    );
+    opened.await.map_err(|err| ClusterError::Store {
         what: "the bucket",
         name,
         reason: err.to_string(),

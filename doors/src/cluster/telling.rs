@@ -1,6 +1,5 @@
 //! What is told of a leg, from the call into the text's subject, and its checkpoints.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gst::glib;
@@ -70,7 +69,11 @@ impl Telling<'_> {
                 continue;
             }
             let count = self.counts.count(&mut told);
-            self.counts.came = self.lag.came.load(Ordering::Relaxed);
+            self.counts.came = self.lag.came();
+            if told.is_last() {
+                // Whoever hears of it may call again at once.
+                self.lag.ends();
+            }
             if count <= self.told.of(&told) {
                 self.shared.figures.untold.inc();
             } else {

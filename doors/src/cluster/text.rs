@@ -1,7 +1,5 @@
 //! What a worker writes of a leg: events and checkpoints, each at its place or not at all.
 
-use std::time::Duration;
-
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
@@ -9,17 +7,15 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use serde::{Deserialize, Serialize};
 
-use super::Cluster;
 use super::message::Begin;
 use super::names::Leg;
 use super::wire::{Counts, Told};
+use super::{AGAIN, Cluster};
 
 /// How much was told of a leg up to a message, with that message.
 const TOLD: &str = "Whisperstream-Told";
 /// All of a checkpoint but the stream's state.
 const CHECKPOINT: &str = "Whisperstream-Checkpoint";
-/// Before the server is asked again.
-const AGAIN: Duration = Duration::from_millis(200);
 
 /// Another worker has the leg: this one has nothing to write any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::names::{Leg, worker_key};
 use super::owners::{self, Claim, Entry, NotWritten};
 use super::roll::{Row, row};
 use super::shared::{Lag, Order, Outcome, Shared};
-use super::{Cluster, ClusterError};
+use super::{Cluster, ClusterError, STARTING, patiently};
 use crate::exchange::Exchange;
 
 #[derive(Args, Clone, Debug)]
@@ -110,7 +110,9 @@ impl Worker {
             count: watch::Sender::new(0),
             is_draining: watch::Sender::new(false),
         });
-        worker.renew().await.map_err(ClusterError::Asked)?;
+        patiently(STARTING, |_| true, async || worker.renew().await)
+            .await
+            .map_err(ClusterError::Asked)?;
         worker.answer_roll().await?;
         tokio::spawn(Arc::clone(&worker).keep());
         tokio::spawn(Arc::clone(&worker).watch());

@@ -393,7 +393,12 @@ impl Tell {
         let Some(renew) = self.renew.as_ref().filter(|renew| !renew.is_closed()) else {
             return;
         };
-        match events.renew(position).await {
+        let renewed = tokio::select! {
+            renewed = events.renew(position) => renewed,
+            // It may take a while where the call is heard elsewhere.
+            () = renew.closed() => return,
+        };
+        match renewed {
             Ok(feed) => drop(renew.send((feed, position)).await),
             Err(err) => tracing::warn!(
                 door = DOOR,

@@ -108,11 +108,7 @@ fn ten_calls_on_three_workers_of_which_two_are_killed() {
 fn the_gateway_is_killed() {
     let nats = Nats::start();
     let _worker = worker(&nats, &[]);
-    let free = || {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        port.local_addr().unwrap().port().to_string()
-    };
-    let port = free();
+    let port = nats::free_port().to_string();
     let doors = ["--nats", &nats.url, "--ws", &port, "--language", "fr"];
     let (mut gateway, _) = Program::server(&doors, &[], "ws://");
     let file = program::file("tests/audio/fr-pauses.wav");

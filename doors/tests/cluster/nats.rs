@@ -1,8 +1,25 @@
 //! A real nats-server with JetStream, in a folder of its own.
 
+use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// A port that stays the listener's while it is down: the system gives it to no connection, and connects nobody who knocks
+/// there to himself.
+pub fn free_port() -> u16 {
+    let ports = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let first: u16 = ports.split_whitespace().next().unwrap().parse().unwrap();
+    let mut random = [0; 2];
+    loop {
+        let mut source = std::fs::File::open("/dev/urandom").unwrap();
+        source.read_exact(&mut random).unwrap();
+        let port = 10_000 + u16::from_ne_bytes(random) % (first.max(11_000) - 10_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 pub struct Nats {
     pub url: String,
@@ -18,8 +35,7 @@ impl Nats {
     }
 
     pub fn with(args: &[&str]) -> Nats {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        let port = free_port();
         let mut nats = Nats {
             url: format!("nats://127.0.0.1:{port}"),
             port,
@@ -42,10 +58,26 @@ impl Nats {
             .expect("Debian's package nats-server is installed by scripts/setup test");
         self.child = Some(child);
         let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while !self.greets() {
             assert!(begun.elapsed() < Duration::from_secs(30), "no nats-server");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn greets(&self) -> bool {
+        let mut greeting = [0; 5];
+        let socket = TcpStream::connect(("127.0.0.1", self.port));
+        let read = socket.and_then(|mut socket| {
+            socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+            socket.read_exact(&mut greeting)
+        });
+        read.is_ok() && &greeting == b"INFO "
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(status.success());
     }
 
     /// Ends it at once.

@@ -191,3 +191,71 @@ fn messages_that_are_none_of_the_gateways_change_nothing() {
     assert!(one.figure("whisperstream_cluster_bad_messages_total ") >= 4.0);
     assert!(one.program.errors().contains("is left out"));
 }
+
+/// Nobody who is in conversation is sent away.
+#[test]
+fn a_call_that_begins_anew_waits_for_room() {
+    let nats = Nats::start();
+    let _full = worker(&nats, &["--max-calls", "1"]);
+    let (_gateway, port) = Program::server(
+        &["--nats", &nats.url, "--ws", "0", "--language", "fr"],
+        &[],
+        "ws://",
+    );
+    let (_alone, alone) = Program::server(&["--ws", "0", "--language", "fr"], &[], "ws://");
+    let expected = told(alone, "pace=exact");
+    assert!(expected.len() > 4, "{expected:?}");
+    assert_eq!(told(port, "pace=exact"), expected);
+}
+
+#[test]
+fn an_id_may_be_used_again() {
+    let nats = Nats::start();
+    let _worker = worker(&nats, &[]);
+    let (_gateway, port) = Program::server(
+        &["--nats", &nats.url, "--ws", "0", "--language", "fr"],
+        &[],
+        "ws://",
+    );
+    let query = "pace=exact&id=reception";
+    let first = told(port, query);
+    assert!(!first.is_empty());
+    assert_eq!(told(port, query), first);
+}
+
+/// What our client has of a recording, as JSON.
+fn told(port: u16, query: &str) -> Vec<String> {
+    let file = program::file("tests/audio/fr-pauses.wav");
+    let address = format!("ws://127.0.0.1:{port}/?{query}");
+    let args = [file.to_str().unwrap(), "--json", "--to", &address];
+    Program::start(env!("CARGO_BIN_EXE_whisperstream-client"), &args, &[]).rest()
+}
+
+/// Asked for while the server stands still, as it may while it chooses a leader or its disk is busy.
+#[test]
+fn a_server_that_hesitates_refuses_nobody() {
+    let nats = Nats::start();
+    let hesitate = || {
+        nats.signal("-STOP");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_secs(3));
+                nats.signal("-CONT");
+            });
+        });
+    };
+    let audio = common::audio("fr-court");
+    let _worker = std::thread::scope(|scope| {
+        scope.spawn(hesitate);
+        worker(&nats, &[])
+    });
+    let (_gateway, port) = std::thread::scope(|scope| {
+        scope.spawn(hesitate);
+        gateway(&nats, &[])
+    });
+    let said = std::thread::scope(|scope| {
+        scope.spawn(hesitate);
+        Call::begin(port, &audio, 4.0).end()
+    });
+    assert_eq!(said, alone(&audio));
+}
