@@ -34,6 +34,10 @@ pub async fn talk(
     let lost = |reason| End::Lost { reason, met: false };
     let connecting = TcpStream::connect((address.host.as_str(), address.port));
     let mut socket = match timeout(CONNECT, connecting).await {
+        // Where nobody listens on this machine, the system may connect a knocker to himself.
+        Ok(Ok(socket)) if socket.local_addr().ok() == socket.peer_addr().ok() => {
+            return lost(ClientError::Refused(shown));
+        }
         Ok(Ok(socket)) => socket,
         Ok(Err(err)) => return lost(ClientError::connecting(&shown, err)),
         Err(_) => {

@@ -268,7 +268,6 @@ impl Gateway {
                     time.as_secs_f64()
                 ),
             };
-            tracing::warn!(call = leg.call, "{reason}");
             teller.tell(Event::Warning { reason });
         };
         let sending = route

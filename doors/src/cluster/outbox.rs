@@ -234,7 +234,7 @@ impl Outbox {
     pub async fn send(self, cluster: Cluster, subject: String, tell: impl Fn(Trouble) + Send) {
         let mut on_their_way: VecDeque<BoxFuture<'static, _>> = VecDeque::new();
         let (mut next, mut stored) = (0, 0);
-        let mut trouble: Option<Instant> = None;
+        let mut trouble: Option<(Instant, String)> = None;
         let mut spoke = Instant::now();
         while !self.is_done() {
             let mut failed = None;
@@ -270,7 +270,7 @@ impl Outbox {
                             on_their_way.pop_front();
                             stored += 1;
                             self.stored();
-                            if let Some(since) = trouble.take() {
+                            if let Some((since, _)) = trouble.take() {
                                 tell(Trouble::Over(since.elapsed()));
                             }
                         }
@@ -283,10 +283,13 @@ impl Outbox {
             }
             if let Some(err) = failed {
                 self.inner.figures.resent.inc();
-                if trouble.is_none() {
-                    trouble = Some(Instant::now());
-                    tell(Trouble::Began(reason(&err)));
+                let (since, known) = trouble.unzip();
+                let reason = reason(&err);
+                // One reason may give way to another.
+                if known.as_ref() != Some(&reason) {
+                    tell(Trouble::Began(reason.clone()));
                 }
+                trouble = Some((since.unwrap_or_else(Instant::now), reason));
                 on_their_way.clear();
                 next = stored;
                 tokio::time::sleep(AGAIN).await;

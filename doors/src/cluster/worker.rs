@@ -336,12 +336,7 @@ impl Worker {
                     tracing::info!(call = leg.call, ?outcome, "a call is no longer heard here")
                 }
             }
-            let mut all = lock(&worker.held);
-            all.remove(&leg);
-            // Its key says what comes of it; of what this one did with it nothing is known till then.
-            lock(&worker.view).legs.remove(&leg);
-            worker.count.send_replace(all.len());
-            worker.shared.figures.legs.set(all.len() as i64);
+            worker.left(&leg);
         });
         Ok(())
     }
@@ -389,6 +384,20 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Whose a leg is from now on, its key says; it may have said so already.
+    fn left(&self, leg: &Leg) {
+        let mut view = lock(&self.view);
+        let mut all = lock(&self.held);
+        let claimed = all.remove(leg).map_or(0, |held| held.claim.revision);
+        if let Some(seen) = view.legs.get(leg)
+            && seen.revision <= claimed
+        {
+            view.legs.remove(leg);
+        }
+        self.count.send_replace(all.len());
+        self.shared.figures.legs.set(all.len() as i64);
     }
 
     async fn give_up(&self, leg: &Leg) {

@@ -1,5 +1,7 @@
 //! Workers, gateways and the server die in the middle of words.
 
+use std::sync::mpsc::TryRecvError;
+
 use super::*;
 
 /// Not more is heard again after one failure.
@@ -22,20 +24,19 @@ fn the_owner_is_killed_in_the_middle_of_a_word() {
 }
 
 #[test]
-fn an_owner_that_slept_too_long_writes_nothing_when_it_wakes_up() {
+fn an_owner_that_slept_too_long_writes_nothing_when_it_wakes_up_and_may_own_again() {
     let nats = Nats::start();
     let first = worker(&nats, &[]);
     let (_gateway, port) = gateway(&nats, &[]);
     let audio = common::audio("fr-dense");
     let call = Call::begin(port, &audio, 1.0);
     call.wait_for_lines(3);
-    let second = worker(&nats, &[]);
+    let mut second = worker(&nats, &[]);
     first.signal("-STOP");
     wait("it is taken over", || {
         second.figure("whisperstream_cluster_replays_total ") == 1.0
     });
     first.signal("-CONT");
-    assert_eq!(call.end(), alone(&audio));
     wait("the first one knows", || {
         first.figure("whisperstream_cluster_legs ") == 0.0
     });
@@ -43,6 +44,40 @@ fn an_owner_that_slept_too_long_writes_nothing_when_it_wakes_up() {
         first.figure("whisperstream_cluster_fenced_writes_total "),
         1.0
     );
+    second.program.kill();
+    assert_eq!(call.end(), alone(&audio));
+    assert_eq!(first.figure("whisperstream_cluster_replays_total "), 1.0);
+}
+
+/// As one does that chooses a leader, or waits for its disk, again and again: leases run out, writes time out and are done all the
+/// same, calls wander, and a worker dies besides.
+#[test]
+fn the_server_of_all_hesitates_all_the_time() {
+    let nats = Nats::start();
+    let mut workers: Vec<_> = (0..3).map(|_| worker(&nats, &[])).collect();
+    let (_gateway, port) = gateway(&nats, &[]);
+    let audio = common::audio("fr-numero");
+    let said: Vec<_> = std::thread::scope(|scope| {
+        // Dropped when the calls are over, or a check fails.
+        let (_going_on, is_over) = std::sync::mpsc::channel::<()>();
+        let nats = &nats;
+        scope.spawn(move || {
+            // Half a second to three, in an order that is none.
+            let mut times = (1_u64..).map(|n| Duration::from_millis(500 + n * 7_919 % 2_500));
+            while is_over.try_recv() == Err(TryRecvError::Empty) {
+                nats.hesitate(times.next().unwrap());
+                std::thread::sleep(times.next().unwrap());
+            }
+        });
+        let calls: Vec<_> = (0..10).map(|_| Call::begin(port, &audio, 1.0)).collect();
+        calls[3].wait_for_lines(2);
+        workers[0].program.kill();
+        calls.into_iter().map(Call::end).collect()
+    });
+    let alone = alone(&audio);
+    for (number, said) in said.into_iter().enumerate() {
+        assert_eq!(said, alone, "call {number}");
+    }
 }
 
 #[test]

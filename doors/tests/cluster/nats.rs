@@ -74,10 +74,14 @@ impl Nats {
         read.is_ok() && &greeting == b"INFO "
     }
 
-    pub fn signal(&self, signal: &str) {
+    /// It stands still for so long.
+    pub fn hesitate(&self, time: Duration) {
         let pid = self.child.as_ref().unwrap().id().to_string();
-        let status = Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(status.success());
+        for (signal, time) in [("-STOP", time), ("-CONT", Duration::ZERO)] {
+            let status = Command::new("kill").args([signal, &pid]).status().unwrap();
+            assert!(status.success());
+            std::thread::sleep(time);
+        }
     }
 
     /// Ends it at once.

@@ -188,8 +188,10 @@ fn messages_that_are_none_of_the_gateways_change_nothing() {
         call
     });
     assert_eq!(stray.end(), alone(&audio));
-    assert!(one.figure("whisperstream_cluster_bad_messages_total ") >= 4.0);
-    assert!(one.program.errors().contains("is left out"));
+    wait("they are counted", || {
+        one.figure("whisperstream_cluster_bad_messages_total ") >= 4.0
+    });
+    one.program.wait_for_error("is left out");
 }
 
 /// Nobody who is in conversation is sent away.
@@ -235,15 +237,7 @@ fn told(port: u16, query: &str) -> Vec<String> {
 #[test]
 fn a_server_that_hesitates_refuses_nobody() {
     let nats = Nats::start();
-    let hesitate = || {
-        nats.signal("-STOP");
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                std::thread::sleep(Duration::from_secs(3));
-                nats.signal("-CONT");
-            });
-        });
-    };
+    let hesitate = || nats.hesitate(Duration::from_secs(3));
     let audio = common::audio("fr-court");
     let _worker = std::thread::scope(|scope| {
         scope.spawn(hesitate);
