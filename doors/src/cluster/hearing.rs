@@ -28,6 +28,10 @@ const PROGRESS: Duration = Duration::from_millis(200);
 /// The beginning of a leg's audio comes within this, or its gateway is asked whether the leg is still there.
 const FIRST: Duration = Duration::from_secs(5);
 
+/// What a call ends with whose beginning is lost.
+const TOO_LATE: &str = "no worker came for so long that the beginning of the call's audio is no longer kept; start more workers, or let \
+    it be kept for longer (--nats-audio-age)";
+
 /// Hears a leg that was claimed.
 pub async fn hear(
     shared: &Shared,
@@ -79,7 +83,7 @@ impl<'a> Hearing<'a> {
     async fn open(shared: &'a Shared, claim: &Claim) -> Result<Hearing<'a>, Outcome> {
         let (cluster, leg, term) = (&shared.cluster, &claim.leg, claim.entry.term);
         let opened = Writer::open(cluster, leg, &shared.worker, term).await;
-        let mut found = opened.map_err(|Fenced| Outcome::Fenced)?;
+        let found = opened.map_err(|Fenced| Outcome::Fenced)?;
         if found.is_over {
             return Err(Outcome::Gone);
         }
@@ -100,7 +104,11 @@ impl<'a> Hearing<'a> {
                 (checkpoint.begin, start, Some(state))
             }
             None => {
-                let begin = first(shared, leg).await.ok_or(Outcome::Gone)?;
+                let begin = match first(shared, leg).await {
+                    First::Begins(begin) => begin,
+                    First::IsLost => return Err(fails(found.writer, &told, TOO_LATE.into()).await),
+                    First::IsLeft => return Err(Outcome::Gone),
+                };
                 let start = Start {
                     counts: Counts::default(),
                     next: 1,
@@ -143,13 +151,7 @@ impl<'a> Hearing<'a> {
                 start,
                 call,
             }),
-            Err(reason) => {
-                let failed = Told::Failed { reason };
-                match found.writer.write(&failed, &told).await {
-                    Ok(()) => Err(Outcome::Over),
-                    Err(Fenced) => Err(Outcome::Fenced),
-                }
-            }
+            Err(reason) => Err(fails(found.writer, &told, reason).await),
         }
     }
 
@@ -226,22 +228,39 @@ fn wanted(begin: &Begin, state: Option<glib::Bytes>) -> Wanted {
     }
 }
 
-/// How the leg begins. It was stored before the leg was offered; `None`: it is no more, and neither is the leg at its gateway.
-async fn first(shared: &Shared, leg: &Leg) -> Option<Begin> {
+/// A leg that cannot be heard ends with its reason.
+async fn fails(mut writer: Writer, told: &Counts, reason: String) -> Outcome {
+    match writer.write(&Told::Failed { reason }, told).await {
+        Ok(()) => Outcome::Over,
+        Err(Fenced) => Outcome::Fenced,
+    }
+}
+
+/// What is found where a leg begins.
+enum First {
+    Begins(Begin),
+    /// Later audio.
+    IsLost,
+    /// Nothing, and its gateway has it no more.
+    IsLeft,
+}
+
+/// How the leg begins. That was stored before the leg was offered.
+async fn first(shared: &Shared, leg: &Leg) -> First {
     let mut messages = Box::pin(messages(&shared.cluster, leg, None));
     loop {
         match tokio::time::timeout(FIRST, messages.next()).await {
-            Ok(message) => {
-                let message = message?;
+            Ok(Some(message)) => {
                 return match Audio::read(message.headers.as_ref(), &message.payload) {
-                    Ok((0, Audio::Begin(begin))) => Some(begin),
-                    _ => None,
+                    Ok((0, Audio::Begin(begin))) => First::Begins(begin),
+                    _ => First::IsLost,
                 };
             }
+            Ok(None) => return First::IsLost,
             Err(_) => {
                 let gateway = shared.cluster.is_there(&leg.gateway, Some(leg)).await;
                 if gateway == Some(false) {
-                    return None;
+                    return First::IsLeft;
                 }
                 tracing::warn!(
                     call = leg.call,

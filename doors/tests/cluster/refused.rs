@@ -253,3 +253,23 @@ fn a_server_that_hesitates_refuses_nobody() {
     });
     assert_eq!(said, alone(&audio));
 }
+
+#[test]
+fn a_call_whose_beginning_is_no_longer_kept_is_told_so() {
+    let nats = Nats::start();
+    let (waiting, port) = gateway(&nats, &["--nats-wait", "60"]);
+    let call = Call::begin(port, &common::audio("fr-numero"), 1.0);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(&nats.url).await.unwrap();
+        let jetstream = async_nats::jetstream::new(client);
+        let audio = jetstream.get_stream("whisperstream-audio").await.unwrap();
+        // As their age does it.
+        while audio.purge().await.unwrap().purged == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let _late = worker(&nats, &[]);
+    assert_eq!(call.end(), "");
+    waiting.wait_for_error("the beginning of the call's audio is no longer kept");
+}
