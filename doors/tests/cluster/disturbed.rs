@@ -99,25 +99,59 @@ fn the_server_of_all_is_away_for_a_while() {
     });
 }
 
+/// Which, and when, is another matter in each run; `CLUSTER_SEED` repeats one.
 #[test]
-fn three_of_these_in_one_call() {
+fn three_of_these_at_random_in_one_call() {
+    let seed = match std::env::var("CLUSTER_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
+    };
+    println!("CLUSTER_SEED={seed}");
+    let mut state = seed | 1;
+    let mut random = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
     let mut nats = Nats::start();
-    let mut workers = vec![worker(&nats, &[])];
+    let mut workers: Vec<_> = (0..2).map(|_| worker(&nats, &[])).collect();
     let (_gateway, port) = gateway(&nats, &[]);
     let audio = common::audio("fr-long");
     let call = Call::begin(port, &audio, 2.0);
-    call.wait_for_lines(3);
-    workers.push(worker(&nats, &[]));
-    workers[0].program.kill();
-    call.wait_for_lines(12);
-    nats.down();
-    std::thread::sleep(Duration::from_secs(1));
-    nats.up();
-    call.wait_for_lines(20);
-    workers.push(worker(&nats, &[]));
-    workers[1].signal("-STOP");
-    std::thread::sleep(2 * LEASE);
-    workers[1].signal("-CONT");
+    let mut lines = [0; 3].map(|_| 2 + random(20) as usize);
+    lines.sort_unstable();
+    for lines in lines {
+        call.wait_for_lines(lines);
+        let mut owner = None;
+        wait("somebody hears the call", || {
+            let mut legs = workers
+                .iter()
+                .map(|worker| worker.figure("whisperstream_cluster_legs "));
+            owner = legs.position(|legs| legs == 1.0);
+            owner.is_some()
+        });
+        let owner = owner.unwrap();
+        match random(3) {
+            0 => {
+                println!("killed behind line {lines}");
+                workers.push(worker(&nats, &[]));
+                workers.remove(owner).program.kill();
+            }
+            1 => {
+                println!("asleep behind line {lines}");
+                workers[owner].signal("-STOP");
+                std::thread::sleep(2 * LEASE);
+                workers[owner].signal("-CONT");
+            }
+            _ => {
+                println!("without a server behind line {lines}");
+                nats.down();
+                std::thread::sleep(Duration::from_secs(1));
+                nats.up();
+            }
+        }
+    }
     assert_eq!(call.end(), alone(&audio));
 }
 

@@ -154,7 +154,7 @@ impl Call {
     }
 }
 
-fn wait(what: &str, is_so: impl Fn() -> bool) {
+fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "{what}: not so yet");
