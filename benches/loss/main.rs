@@ -12,6 +12,8 @@
 
 #[path = "../common/align.rs"]
 mod align;
+#[path = "../../doors/tests/common/dice.rs"]
+mod dice;
 #[path = "../../doors/tests/rtp/network.rs"]
 mod network;
 #[path = "../../doors/tests/common/printed.rs"]

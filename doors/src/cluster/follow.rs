@@ -1,15 +1,12 @@
 //! What is stored under a subject, in its order.
 
-use std::time::Duration;
-
 use async_nats::Client;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use async_nats::jetstream::stream::Stream as Stored;
 use futures::{Stream, StreamExt};
 
-/// Before the server is asked again.
-const AGAIN: Duration = Duration::from_millis(200);
+use super::AGAIN;
 
 /// The messages of a subject (it may have wildcards) from one place of the stream on, without end; also behind a restart of the server.
 pub fn follow<'a>(

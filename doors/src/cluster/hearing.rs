@@ -166,7 +166,7 @@ impl<'a> Hearing<'a> {
             start,
             call,
         } = self;
-        let begin_at = begin.start.max(start.counts.came);
+        lag.begins(begin.start.max(start.counts.came));
         let save = Save::default();
         let snapshots = Mutex::new(HashMap::new());
         let mut reader = Reader {
@@ -197,7 +197,6 @@ impl<'a> Hearing<'a> {
         };
         let reading = reader.run(start.sequence, orders.clone());
         let progress = progress(shared, &leg, &call.control, lag);
-        lag.begins(begin_at);
         let stop = async {
             // Its sender lives as long as the worker.
             let _ = orders.wait_for(|order| *order == Order::Stop).await;

@@ -14,8 +14,8 @@ use async_nats::jetstream::message::PublishMessage;
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 
-use super::Cluster;
 use super::message::{Audio, BEHIND, Bytes, PIECE};
+use super::{AGAIN, Cluster};
 use crate::metrics::ClusterFigures;
 
 /// Bytes that wait at most: a minute of audio.
@@ -26,8 +26,6 @@ const WINDOW: usize = 32;
 const LINGER: Duration = Duration::from_millis(120);
 /// So often a leg says that it is there, when it says nothing else.
 const KEEP: Duration = Duration::from_secs(10);
-/// Before what was not taken is sent again.
-const AGAIN: Duration = Duration::from_millis(200);
 /// A sample at 16 kHz, in ns.
 const SAMPLE: u64 = 62_500;
 

@@ -1,6 +1,6 @@
 //! What is on the server: made where it is not there, looked at where it is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::jetstream::context::{
     CreateStreamErrorKind, GetStreamErrorKind, KeyValueError, KeyValueErrorKind, RequestError,
@@ -11,7 +11,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use async_nats::jetstream::{Context, ErrorCode};
 
 use super::names::Names;
-use super::{AGAIN, ClusterError, NatsOptions, STARTING, patiently};
+use super::{ClusterError, NatsOptions, STARTING, patiently};
 
 /// What is told of a call, and its last checkpoint, are kept so long; owners write them anew before. Nothing is deleted when a call
 /// ends: servers before 2.10 go through all that is stored for it, and let who reads other calls miss messages.
@@ -77,76 +77,77 @@ impl Stores {
 }
 
 async fn stream(jetstream: &Context, wanted: Config) -> Result<Stream, ClusterError> {
-    let refused = |reason: String| ClusterError::Store {
-        what: "the stream",
-        name: wanted.name.clone(),
-        reason,
-    };
-    let begun = Instant::now();
-    let mut hesitates = None;
-    while begun.elapsed() < STARTING {
-        if hesitates.is_some() {
-            tokio::time::sleep(AGAIN).await;
-        }
-        match jetstream.get_stream(&wanted.name).await {
-            Ok(there) => {
-                let found = &there.cached_info().config;
-                fits(found, &wanted).map_err(refused)?;
-                if found.num_replicas != wanted.num_replicas {
-                    tracing::warn!(
-                        stream = wanted.name,
-                        "the stream was made with {} replicas, and stays so; --nats-replicas {} is for streams that are made",
-                        found.num_replicas,
-                        wanted.num_replicas
-                    );
-                }
-                return Ok(there);
+    let found = patiently(
+        STARTING,
+        |missing: &Missing| matches!(missing, Missing::Hesitates(_)),
+        async || there_or_made(jetstream, &wanted).await,
+    );
+    found.await.map_err(|missing| match missing {
+        Missing::JetStream => ClusterError::NoJetStream(String::new()),
+        Missing::Hesitates(reason) | Missing::Refused(reason) => ClusterError::Store {
+            what: "the stream",
+            name: wanted.name.clone(),
+            reason,
+        },
+    })
+}
+
+/// Why a stream cannot be used.
+enum Missing {
+    JetStream,
+    /// Now.
+    Hesitates(String),
+    Refused(String),
+}
+
+async fn there_or_made(jetstream: &Context, wanted: &Config) -> Result<Stream, Missing> {
+    match jetstream.get_stream(&wanted.name).await {
+        Ok(there) => {
+            let found = &there.cached_info().config;
+            fits(found, wanted).map_err(Missing::Refused)?;
+            if found.num_replicas != wanted.num_replicas {
+                tracing::warn!(
+                    stream = wanted.name,
+                    "the stream was made with {} replicas, and stays so; --nats-replicas {} is for streams that are made",
+                    found.num_replicas,
+                    wanted.num_replicas
+                );
             }
-            Err(err) => match err.kind() {
-                GetStreamErrorKind::JetStream(err)
-                    if err.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
-                // Who answers such requests is JetStream itself.
-                GetStreamErrorKind::Request if lacks_responders(&err) => {
-                    return Err(ClusterError::NoJetStream(String::new()));
-                }
-                GetStreamErrorKind::JetStream(err) if is_lacking(&err) => {
-                    return Err(ClusterError::NoJetStream(String::new()));
-                }
-                GetStreamErrorKind::Request => {
-                    hesitates = Some(err.to_string());
-                    continue;
-                }
-                GetStreamErrorKind::JetStream(reply) if is_passing(&reply) => {
-                    hesitates = Some(err.to_string());
-                    continue;
-                }
-                _ => return Err(refused(err.to_string())),
-            },
+            return Ok(there);
         }
-        match jetstream.create_stream(&wanted).await {
-            Ok(made) => return Ok(made),
-            // Another process was faster.
-            Err(err) => match err.kind() {
-                CreateStreamErrorKind::JetStream(err)
-                    if err.error_code() == ErrorCode::STREAM_NAME_EXIST =>
-                {
-                    hesitates = Some("it comes and goes".into());
-                }
-                CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::Response => {
-                    hesitates = Some(err.to_string());
-                }
-                CreateStreamErrorKind::JetStream(reply) if is_passing(&reply) => {
-                    hesitates = Some(err.to_string());
-                }
-                _ => {
-                    return Err(refused(format!(
-                        "it is not there and cannot be made: {err}"
-                    )));
-                }
-            },
-        }
+        Err(err) => match err.kind() {
+            GetStreamErrorKind::JetStream(err)
+                if err.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
+            // Who answers such requests is JetStream itself.
+            GetStreamErrorKind::Request if lacks_responders(&err) => {
+                return Err(Missing::JetStream);
+            }
+            GetStreamErrorKind::JetStream(err) if is_lacking(&err) => {
+                return Err(Missing::JetStream);
+            }
+            GetStreamErrorKind::Request => return Err(Missing::Hesitates(err.to_string())),
+            GetStreamErrorKind::JetStream(reply) if is_passing(&reply) => {
+                return Err(Missing::Hesitates(err.to_string()));
+            }
+            _ => return Err(Missing::Refused(err.to_string())),
+        },
     }
-    Err(refused(hesitates.unwrap_or_default()))
+    let made = jetstream.create_stream(wanted).await;
+    made.map_err(|err| match err.kind() {
+        // Another process was faster.
+        CreateStreamErrorKind::JetStream(reply)
+            if reply.error_code() == ErrorCode::STREAM_NAME_EXIST =>
+        {
+            Missing::Hesitates("it comes and goes".into())
+        }
+        CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::Response => {
+            Missing::Hesitates(err.to_string())
+        }
+        CreateStreamErrorKind::JetStream(reply) if is_passing(&reply) => {
+            Missing::Hesitates(err.to_string())
+        }
+        _ => Missing::Refused(format!("it is not there and cannot be made: {err}")),
+    })
 }
 
 fn lacks_responders(err: &dyn std::error::Error) -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::TryRecvError;
 
+use super::dice::Dice;
 use super::*;
 
 /// Not more is heard again after one failure.
@@ -107,19 +108,13 @@ fn three_of_these_at_random_in_one_call() {
         Err(_) => std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
     };
     println!("CLUSTER_SEED={seed}");
-    let mut state = seed | 1;
-    let mut random = |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
+    let mut dice = Dice(seed);
     let mut nats = Nats::start();
     let mut workers: Vec<_> = (0..2).map(|_| worker(&nats, &[])).collect();
     let (_gateway, port) = gateway(&nats, &[]);
     let audio = common::audio("fr-long");
     let call = Call::begin(port, &audio, 2.0);
-    let mut lines = [0; 3].map(|_| 2 + random(20) as usize);
+    let mut lines = [0; 3].map(|_| 2 + dice.roll(20) as usize);
     lines.sort_unstable();
     for lines in lines {
         call.wait_for_lines(lines);
@@ -132,7 +127,7 @@ fn three_of_these_at_random_in_one_call() {
             owner.is_some()
         });
         let owner = owner.unwrap();
-        match random(3) {
+        match dice.roll(3) {
             0 => {
                 println!("killed behind line {lines}");
                 workers.push(worker(&nats, &[]));

@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/dice.rs"]
+mod dice;
 #[path = "../common/program.rs"]
 mod program;
 
@@ -13,7 +15,7 @@ mod undisturbed;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -46,7 +48,7 @@ struct Worker {
 
 impl Worker {
     fn signal(&self, signal: &str) {
-        signal_to(&self.program, signal);
+        signal_to(&self.program.child, signal);
     }
 
     /// A figure of `/metrics`.
@@ -62,8 +64,8 @@ impl Worker {
     }
 }
 
-fn signal_to(program: &Program, signal: &str) {
-    let pid = program.child.id().to_string();
+fn signal_to(child: &Child, signal: &str) {
+    let pid = child.id().to_string();
     let status = Command::new("kill").args([signal, &pid]).status().unwrap();
     assert!(status.success());
 }

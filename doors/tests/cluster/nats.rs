@@ -10,11 +10,9 @@ use std::time::{Duration, Instant};
 pub fn free_port() -> u16 {
     let ports = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
     let first: u16 = ports.split_whitespace().next().unwrap().parse().unwrap();
-    let mut random = [0; 2];
     loop {
-        let mut source = std::fs::File::open("/dev/urandom").unwrap();
-        source.read_exact(&mut random).unwrap();
-        let port = 10_000 + u16::from_ne_bytes(random) % (first.max(11_000) - 10_000);
+        let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+        let port = 10_000 + random as u16 % (first.max(11_000) - 10_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
@@ -76,12 +74,10 @@ impl Nats {
 
     /// It stands still for so long.
     pub fn hesitate(&self, time: Duration) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
-        for (signal, time) in [("-STOP", time), ("-CONT", Duration::ZERO)] {
-            let status = Command::new("kill").args([signal, &pid]).status().unwrap();
-            assert!(status.success());
-            std::thread::sleep(time);
-        }
+        let child = self.child.as_ref().unwrap();
+        super::signal_to(child, "-STOP");
+        std::thread::sleep(time);
+        super::signal_to(child, "-CONT");
     }
 
     /// Ends it at once.

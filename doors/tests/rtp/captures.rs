@@ -181,7 +181,7 @@ async fn a_capture_that_is_cut_off_or_garbled_is_heard_as_far_as_it_goes() {
     assert!(said.to_lowercase().contains("bonjour"), "{said}");
     // Any damage is survived; what is heard of it is the machine's affair.
     let mut garbled = whole;
-    let mut dice = crate::sender::Dice(7);
+    let mut dice = crate::dice::Dice(7);
     for _ in 0..2_000 {
         let length = garbled.len() as u64;
         let place = 24 + usize::try_from(dice.roll(length - 24)).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use doors::tap::codec::{Coding, Payload};
 use doors::tap::stream::{Arrived, Kept, Stream};
 
-use crate::sender::Dice;
+use crate::dice::Dice;
 
 const PCMU: Payload = Payload {
     coding: Coding::Pcmu,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use doors::tap::rtp::RtpOptions;
 
 use crate::captures::{heard, named};
-use crate::sender::{Dice, From, Sent, capture, pcmu};
+use crate::dice::Dice;
+use crate::sender::{From, Sent, capture, pcmu};
 use crate::{Printed, assert_near, spoken};
 
 const fn ms(ms: u64) -> Duration {

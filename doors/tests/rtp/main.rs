@@ -12,6 +12,8 @@ mod align;
 mod captures;
 mod clock;
 mod damage;
+#[path = "../common/dice.rs"]
+mod dice;
 mod loss;
 mod network;
 mod place;

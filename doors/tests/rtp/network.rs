@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::sender::{Dice, Sent};
+use crate::dice::Dice;
+use crate::sender::Sent;
 
 /// Which packets do not arrive, in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

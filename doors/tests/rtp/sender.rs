@@ -115,16 +115,3 @@ pub fn capture(path: &Path, flows: &[From]) {
     }
     std::fs::write(path, file).unwrap();
 }
-
-/// Pseudo-random numbers, the same in every run.
-pub struct Dice(pub u64);
-
-impl Dice {
-    /// From 0 up to, not including, `below`.
-    pub fn roll(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-}
