@@ -111,6 +111,30 @@ fn what_lies_before_the_segment_is_not_heard() {
 }
 
 #[test]
+fn durations_that_lie_cut_nothing_off() {
+    let (audio, word) = hello();
+    let bench = bench().play();
+    let mut segment = gst::FormattedSegment::<ClockTime>::new();
+    segment.set_stop(ms(60_000));
+    bench.event(gst::event::Segment::new(&segment));
+    let mut pts = ms(0);
+    for part in audio.chunks(1_600) {
+        let mut lying = buffer(part, Some(pts));
+        let duration = ClockTime::from_seconds(if pts.is_zero() { 0 } else { 100_000 });
+        lying.make_mut().set_duration(duration);
+        bench.src.push(lying).unwrap();
+        pts += ms(100);
+    }
+    // Less than a sample, and it reaches far behind the segment.
+    let mut byte = gst::Buffer::from_slice([0]);
+    byte.make_mut().set_pts(pts);
+    byte.make_mut().set_duration(ClockTime::MAX);
+    bench.src.push(byte).unwrap();
+    bench.eos();
+    assert_near(&hellos(&bench), &[word]);
+}
+
+#[test]
 fn audio_without_timestamps_is_timed_by_its_samples() {
     let (audio, word) = hello();
     let bench = bench().play();
@@ -176,6 +200,22 @@ fn raw_bytes_without_caps_or_timestamps_are_timed_by_their_count() {
             .iter()
             .any(|m| sentence(m).contains("no caps"))
     );
+}
+
+#[test]
+fn a_source_that_sends_no_events_is_heard_behind_events_of_our_own() {
+    let (audio, word) = hello();
+    let bench = bench();
+    bench.element.set_state(gst::State::Playing).unwrap();
+    // Not even a STREAM_START; and a GAP is the first that comes.
+    bench.event(missing(ms(0), ms(20)));
+    for part in audio.chunks(1_600) {
+        bench.src.push(buffer(part, None)).unwrap();
+    }
+    bench.eos();
+    assert_near(&hellos(&bench), &[word]);
+    let first: Vec<_> = bench.record.event_names().into_iter().take(3).collect();
+    assert_eq!(first, ["stream-start", "caps", "segment"]);
 }
 
 #[test]

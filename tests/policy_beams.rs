@@ -6,6 +6,7 @@ mod scripted;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::LazyLock;
 
 use gstwhisperstream::policy::{
     AlignAtt, Ask, Compat, Outcome, Pass, Policy, PolicySettings, Stop,
@@ -248,22 +249,27 @@ fn the_unstable_tail_goes_on_where_the_winner_is() {
     assert_eq!(tail, " merci oui");
 }
 
+/// All that can be said with two words, up to eleven of them, by their number.
+static SAID: LazyLock<Vec<(usize, String)>> = LazyLock::new(|| {
+    let of = |length: usize| {
+        (0..1 << length).map(move |bits| {
+            let words = (0..length).map(|at| if bits >> at & 1 == 1 { " oui" } else { " non" });
+            (length, words.collect())
+        })
+    };
+    (0..12).flat_map(of).collect()
+});
+
 /// Turns in a loop if the best is taken; the second best leads out of it.
 fn loops() -> Thoughts {
     let mut thoughts = Thoughts::new();
-    let likely: &[(&str, f32)] = &[(" non", 0.55), (" oui", 0.45)];
-    thoughts.insert("", (likely, 10));
-    for length in 1..12 {
-        for bits in 0..1 << length {
-            let words = (0..length).map(|at| if bits >> at & 1 == 1 { " oui" } else { " non" });
-            let text: String = words.collect();
-            let likely: &[(&str, f32)] = match length {
-                0..4 => &[(" non", 0.55), (" oui", 0.45)],
-                _ if text.contains("oui") => &[(".", 0.99)],
-                _ => &[(" non", 0.9), (" oui", 0.1)],
-            };
-            thoughts.insert(text.leak(), (likely, 10 + length));
-        }
+    for (length, text) in SAID.iter() {
+        let likely: &[(&str, f32)] = match length {
+            0..4 => &[(" non", 0.55), (" oui", 0.45)],
+            _ if text.contains("oui") => &[(".", 0.99)],
+            _ => &[(" non", 0.9), (" oui", 0.1)],
+        };
+        thoughts.insert(text, (likely, 10 + length));
     }
     thoughts
 }
@@ -302,9 +308,8 @@ fn only_a_last_pass_is_decoded_again_and_only_to_the_temperature_allowed() {
 
     // Nothing but the loop is possible: all attempts fail, and the first is as good as any.
     let mut thoughts = Thoughts::new();
-    for length in 0..12 {
-        let text = " non".repeat(length);
-        thoughts.insert(text.leak(), (&[(" non", 0.9)], 10 + length));
+    for (length, text) in SAID.iter().filter(|(_, text)| !text.contains("oui")) {
+        thoughts.insert(text, (&[(" non", 0.9)], 10 + length));
     }
     let mut network = Network::new(settings(0.4), thoughts);
     let (outcome, stop) = network.pass(2, true);

@@ -7,6 +7,7 @@ use doors::call::{self, Encoding, Event, Feed, Format, Setting, Source, Wanted};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::bytes::Bytes;
+use crate::targets::QUICK;
 
 /// A container, in pieces of some size.
 pub fn media(bytes: &[u8]) -> String {
@@ -73,7 +74,11 @@ pub fn raw(bytes: &[u8]) -> String {
 
 fn wanted() -> Wanted {
     Wanted {
-        settings: vec![Setting::new("interim", "true")],
+        settings: QUICK
+            .into_iter()
+            .chain([("interim", "true")])
+            .map(|(name, value)| Setting::new(name, value))
+            .collect(),
         ..Wanted::default()
     }
 }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use doors::call::Setting;
 use doors::dialects::{audiosocket, vosk};
 use doors::exchange::{Exchange, Policy};
 use doors::security::Security;
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::bytes;
+use crate::targets::QUICK;
 
 /// Whoever hung up is let go within this time.
 const FAREWELL: Duration = Duration::from_secs(60);
@@ -41,12 +43,14 @@ pub fn server() -> &'static Server {
         let mut runtime = Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build();
         let runtime = runtime.expect("threads start");
+        let settings = QUICK.map(|(name, value)| Setting::new(name, value));
         let exchange = Exchange::new(Policy {
+            settings: settings.to_vec(),
             full_at: 0,
             ..Policy::default()
         });
         let ports = runtime.block_on(open(&exchange));
-        let warm = runtime.block_on(warm_up(&[], None));
+        let warm = runtime.block_on(warm_up(&settings, None));
         Server {
             runtime,
             exchange,
@@ -140,10 +144,15 @@ pub fn session(bytes: &[u8]) -> String {
         };
         frame(&mut sent, kind, &payload);
     }
-    // For those that forgot it: what is cut off is the business of `wire`.
+    // For those that forgot it: what is cut off is the business of `wire`. Few wait for the door to have said all before, since that
+    // takes a second of silence.
     let mut farewell = Vec::new();
     frame(&mut farewell, 8, &[3, 232]);
-    let answer = exchange_bytes(b"http", &sent, Some(&farewell));
+    let waits = bytes.iter().map(|byte| usize::from(*byte)).sum::<usize>() % 16 == 0;
+    if !waits {
+        sent.append(&mut farewell);
+    }
+    let answer = exchange_bytes(b"http", &sent, waits.then_some(&farewell));
     let end = answer.windows(4).position(|at| at == b"\r\n\r\n");
     let told = &answer[end.map_or(answer.len(), |end| end + 4)..];
     match answer.starts_with(b"HTTP/1.1 101 ") {

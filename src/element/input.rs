@@ -7,10 +7,9 @@ use gst::subclass::prelude::*;
 use super::imp::{CAT, WhisperStream, lock};
 use super::listener::language_tags;
 use super::output::Format;
-use super::timeline::{Join, duration_of};
+use super::timeline::{Join, duration_of, inside};
 use crate::engine::{Session, Stopped};
 use crate::policy::Samples;
-use crate::whisper::SAMPLE_RATE;
 
 /// Bytes of a sample.
 const BYTES: u64 = 2;
@@ -62,19 +61,6 @@ impl WhisperStream {
             let input = lock(&self.input);
             (input.segment.clone(), input.is_timed)
         };
-        let pts = buffer.pts().filter(|_| is_timed);
-        let buffer = match (pts, segment) {
-            (Some(_), Some(segment)) if buffer.size() > 0 => {
-                let rate = SAMPLE_RATE as u32;
-                match gst_audio::audio_buffer_clip(buffer, segment.upcast_ref(), rate, BYTES as u32)
-                {
-                    Some(buffer) => buffer,
-                    None => return Ok(gst::FlowSuccess::Ok),
-                }
-            }
-            _ => buffer,
-        };
-        let pts = buffer.pts().filter(|_| is_timed);
         let map = buffer.map_readable().map_err(|_| {
             gst::element_imp_error!(
                 self,
@@ -86,15 +72,30 @@ impl WhisperStream {
             );
             gst::FlowError::Error
         })?;
-        if map.is_empty() {
+        let count = map.len() as u64 / BYTES;
+        let (bytes, pts) = match (buffer.pts().filter(|_| is_timed), segment) {
+            (Some(pts), Some(segment)) => match inside(&segment, pts, count) {
+                // An odd byte behind the last sample is the beginning of the next.
+                Some((samples, pts)) if samples.end == count => {
+                    (map.get((samples.start * BYTES) as usize..), Some(pts))
+                }
+                Some((samples, pts)) => {
+                    let bytes = (samples.start * BYTES) as usize..(samples.end * BYTES) as usize;
+                    (map.get(bytes), Some(pts))
+                }
+                None => (None, None),
+            },
+            (pts, _) => (map.get(..), pts),
+        };
+        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
             return Ok(gst::FlowSuccess::Ok);
-        }
+        };
         if buffer.flags().contains(gst::BufferFlags::DISCONT) && is_timed {
             lock(&self.input).carry = None;
         }
         let join = lock(&self.timeline).join(pts);
         self.join(&session, join)?;
-        let samples = self.samples(&map, is_timed);
+        let samples = self.samples(bytes, is_timed);
         let mut rest = samples.as_slice();
         while !rest.is_empty() {
             let (slice, behind) = rest.split_at(self.to_next_tick().min(rest.len()));

@@ -103,12 +103,19 @@ impl Output {
         }
     }
 
-    /// Settles on `caps` and says so downstream.
+    /// Settles on `caps` and says so downstream, behind the start of a stream, which a careless source leaves out.
     pub fn set_caps(&mut self, caps: &gst::Caps) -> bool {
         if self.pad.current_caps().as_ref() == Some(caps) {
             return true;
         }
         self.format = Format::of(caps);
+        if (self.pad.sticky_event::<gst::event::StreamStart>(0)).is_none() {
+            let start = gst::event::StreamStart::builder(&self.pad.path_string())
+                .flags(gst::StreamFlags::SPARSE)
+                .group_id(gst::GroupId::next())
+                .build();
+            self.pad.push_event(start);
+        }
         self.pad.push_event(gst::event::Caps::new(caps))
     }
 

@@ -4,6 +4,7 @@
 //! timestamps leave the count of samples; between two anchors a sample lasts 62.5 µs, exactly.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use gst::ClockTime;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,21 @@ pub fn duration_of(samples: Samples) -> ClockTime {
 /// Time as samples, to the nearest below.
 pub fn samples_in(time: ClockTime) -> Samples {
     time.nseconds() / SAMPLE_NS
+}
+
+/// Which of the `count` samples from `pts` on lie in `segment`, and when the first of them is; `None` where none does. They
+/// are counted: what a buffer says of its duration may be anything.
+pub fn inside(
+    segment: &gst::FormattedSegment<ClockTime>,
+    pts: ClockTime,
+    count: Samples,
+) -> Option<(Range<Samples>, ClockTime)> {
+    let end = pts.saturating_add(duration_of(count));
+    let (start, stop) = segment.clip(pts, end)?;
+    let (start, stop) = (start.unwrap_or(pts), stop.unwrap_or(end));
+    let first = samples_in(start.saturating_sub(pts));
+    let behind = count.saturating_sub(samples_in(end.saturating_sub(stop)));
+    Some((first..behind.max(first), start))
 }
 
 /// From `position` on, samples follow each other from `pts`.

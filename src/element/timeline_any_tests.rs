@@ -191,3 +191,42 @@ fn audio_that_only_goes_forward_is_timed_forward() {
         }
     }
 }
+
+#[test]
+fn of_any_audio_just_what_lies_in_the_segment_is_inside() {
+    gst::init().unwrap();
+    let mut random = Random(7);
+    let (mut wholes, mut parts) = (0, 0);
+    for _ in 0..100_000 {
+        let (start, pts, count) = (random.time(), random.time(), random.below(48_000));
+        // In half of them the two lie near each other.
+        let start = match random.below(2) {
+            0 => pts.saturating_add(random.time() / 1_000),
+            _ => start,
+        };
+        let stop = (random.below(2) == 0).then(|| start.saturating_add(random.time()));
+        let mut segment = gst::FormattedSegment::<ClockTime>::new();
+        segment.set_start(start);
+        segment.set_stop(stop);
+        let end = pts.saturating_add(duration_of(count));
+        let is_whole = pts >= start && stop.is_none_or(|stop| end <= stop && pts < stop);
+        let Some((samples, at)) = inside(&segment, pts, count) else {
+            assert!(!is_whole, "{count} from {pts} are not in {segment:?}");
+            continue;
+        };
+        assert!(samples.start <= samples.end && samples.end <= count);
+        assert!(at >= start && stop.is_none_or(|stop| at <= stop));
+        // What is left out before and behind lies outside, to the sample.
+        let first = pts.saturating_add(duration_of(samples.start));
+        assert!(at.saturating_sub(first) < duration_of(1));
+        let behind = pts.saturating_add(duration_of(samples.end));
+        let reached = stop.map_or(end, |stop| end.min(stop));
+        assert!(samples.is_empty() || behind.nseconds().abs_diff(reached.nseconds()) < SAMPLE_NS);
+        match is_whole {
+            true => assert_eq!((samples, at), (0..count, pts)),
+            false => parts += 1,
+        }
+        wholes += usize::from(is_whole);
+    }
+    assert!(wholes > 1_000 && parts > 1_000, "{wholes}, {parts}");
+}

@@ -310,8 +310,7 @@ impl Worker {
         {
             let mut all = lock(&self.held);
             all.insert(leg.clone(), held);
-            self.count.send_replace(all.len());
-            self.shared.figures.legs.set(all.len() as i64);
+            self.counted(&all);
         }
         if *self.is_draining.borrow()
             && let Some(held) = lock(&self.held).get(&leg)
@@ -396,6 +395,11 @@ impl Worker {
         {
             view.legs.remove(leg);
         }
+        self.counted(&all);
+    }
+
+    /// How many legs there are, to whoever waits for room or for the last, and to the figures.
+    fn counted(&self, all: &HashMap<Leg, Held>) {
         self.count.send_replace(all.len());
         self.shared.figures.legs.set(all.len() as i64);
     }

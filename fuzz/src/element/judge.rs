@@ -13,6 +13,7 @@ pub struct Seen {
     has_started: bool,
     has_caps: bool,
     segment: Option<gst::FormattedSegment<ClockTime>>,
+    seqnum: Option<gst::Seqnum>,
     /// The end of what came last.
     end: ClockTime,
     is_over: bool,
@@ -131,9 +132,14 @@ impl Seen {
             EventView::Segment(segment) => {
                 self.note('t');
                 let segment = segment.segment().downcast_ref::<ClockTime>().cloned();
+                // A segment that is said again, since `lateness` moved, goes on.
+                let is_again = self.segment.is_some() && self.seqnum == Some(event.seqnum());
+                self.seqnum = Some(event.seqnum());
                 match segment {
                     Some(segment) => {
-                        self.end = segment.start().unwrap_or_default();
+                        if !is_again {
+                            self.end = segment.start().unwrap_or_default();
+                        }
                         self.segment = Some(segment);
                     }
                     None => self.fault("a segment that is not in time".into()),

@@ -9,6 +9,7 @@ use gst::ClockTime;
 use gst::prelude::*;
 
 use crate::bytes::Bytes;
+use crate::targets::QUICK;
 use judge::Judge;
 
 /// Audio of one input at most: what is longer only takes longer.
@@ -21,9 +22,12 @@ thread_local! {
 }
 
 fn element() -> gst::Element {
-    gst::ElementFactory::make("whisperstream")
-        .build()
-        .expect("the element is registered")
+    let element = gst::ElementFactory::make("whisperstream").build();
+    let element = element.expect("the element is registered");
+    for (name, value) in QUICK {
+        element.set_property_from_str(name, value);
+    }
+    element
 }
 
 /// A stream of anything.
@@ -260,7 +264,7 @@ impl Stream {
 
     fn custom(&self, from: &mut Bytes) -> bool {
         let name = from.one_of(&["whisperstream/flush", "GstForceKeyUnit", "anything"]);
-        let marker = String::from_utf8_lossy(&[b'm', from.u8()]).into_owned();
+        let marker = String::from_utf8_lossy(&[b'm', from.u8().max(1)]).into_owned();
         let structure = gst::Structure::builder(name);
         let structure = match from.u8() % 3 {
             0 => structure.field("marker", marker).build(),
@@ -311,7 +315,7 @@ impl Stream {
             0 => pad.query(&mut gst::query::Latency::new()),
             1 => pad.query(&mut gst::query::Position::new(gst::Format::Time)),
             2 => pad.query(&mut gst::query::Duration::new(gst::Format::Bytes)),
-            3 => pad.query(&mut gst::query::Drain::new()),
+            3 => self.src.peer_query(&mut gst::query::Drain::new()),
             4 => pad.query(&mut gst::query::Segment::new(gst::Format::Time)),
             _ => pad.query_caps(None).is_any(),
         }
