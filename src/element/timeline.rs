@@ -46,8 +46,12 @@ pub fn inside(
     let (start, stop) = segment.clip(pts, end)?;
     let (start, stop) = (start.unwrap_or(pts), stop.unwrap_or(end));
     let first = samples_in(start.saturating_sub(pts));
-    let behind = count.saturating_sub(samples_in(end.saturating_sub(stop)));
-    Some((first..behind.max(first), start))
+    let behind = match stop < end {
+        // The last sample may reach out of it.
+        true => stop.saturating_sub(pts).nseconds().div_ceil(SAMPLE_NS),
+        false => count,
+    };
+    Some((first..behind.min(count).max(first), start))
 }
 
 /// From `position` on, samples follow each other from `pts`.

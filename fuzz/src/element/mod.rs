@@ -13,7 +13,7 @@ use crate::targets::QUICK;
 use judge::Judge;
 
 /// Audio of one input at most: what is longer only takes longer.
-const MOST_AUDIO: usize = 6 * 32_000;
+const MOST_AUDIO: usize = 3 * 32_000;
 const CAPS: &str = "audio/x-raw,format=S16LE,rate=16000,channels=1,layout=interleaved";
 
 thread_local! {
@@ -93,6 +93,11 @@ impl Stream {
         element.set_property_from_str("policy", from.one_of(&["alignatt", "local-agreement"]));
         element.set_property_from_str("vad", from.one_of(&["none", "auto"]));
         element.set_property("interim", from.bool());
+        // Most have few passes: those are what takes time.
+        element.set_property(
+            "min-chunk-size",
+            from.one_of(&[500u32, 3_000, 3_000, 3_000]),
+        );
         _ = element.set_state(from.one_of(&[gst::State::Playing, gst::State::Paused]));
         Stream {
             element,
