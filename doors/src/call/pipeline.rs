@@ -318,6 +318,7 @@ fn raw(
             }
             link(&chain)?;
             let entries = entries.to_vec();
+            end_unheard(&split, &entries)?;
             split.connect_pad_added(move |_, pad| {
                 let number = pad
                     .name()
@@ -333,6 +334,29 @@ fn raw(
         }
     }
     Ok(source)
+}
+
+/// `deinterleave` has no way out until it knows the audio's caps, and a decoder knows none before the first audio: a call that
+/// ends without any ends here.
+fn end_unheard(split: &gst::Element, entries: &[gst::Element]) -> Result<(), OpenError> {
+    let entries = entries.iter().map(sink).collect::<Result<Vec<_>, _>>()?;
+    sink(split)?.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+        let split = pad.parent_element();
+        let is_unheard = split.is_some_and(|split| split.num_src_pads() == 0);
+        if let Some(eos) = info.event()
+            && eos.type_() == gst::EventType::Eos
+            && is_unheard
+        {
+            for entry in &entries {
+                if let Some(start) = pad.sticky_event::<gst::event::StreamStart>(0) {
+                    entry.send_event(start);
+                }
+                entry.send_event(gst::event::Eos::new());
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
 }
 
 /// An element, or which Debian package has it.

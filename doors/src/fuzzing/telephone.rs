@@ -166,12 +166,19 @@ pub fn recording(bytes: &[u8]) -> String {
         tail.len()
     );
     let levels = energy::Meter::new(format).push(&read);
-    format!(
-        "{} {} {}",
-        format.rate,
-        format.channels,
-        levels.len().min(9)
-    )
+    // In words: it is by them that the fuzzer tells what is new.
+    let rate = match format.rate {
+        ..=8_000 => "narrow",
+        8_001..=16_000 => "wide",
+        _ => "full",
+    };
+    let channels = if format.channels == 1 {
+        "mono"
+    } else {
+        "stereo"
+    };
+    let (seam, levels) = (same > 0, !levels.is_empty());
+    format!("{rate} {channels} {seam} {levels}")
 }
 
 /// An offer, and what is answered: as many streams, which can be read again.

@@ -152,6 +152,14 @@ impl Decoder {
         time: Duration,
         follows: bool,
     ) -> Result<Vec<Piece>, Undecodable> {
+        // GStreamer complains aloud of samples that are not whole.
+        if let Coding::L16 { channels } = self.payload.coding
+            && !payload
+                .len()
+                .is_multiple_of(2 * usize::from(channels.max(1)))
+        {
+            return Err(Undecodable);
+        }
         let mut buffer = gst::Buffer::from_slice(payload.to_vec());
         if let Some(buffer) = buffer.get_mut() {
             let pts = u64::try_from(time.as_nanos()).map_err(|_| Undecodable)?;
@@ -193,4 +201,31 @@ fn piece(buffer: &gst::BufferRef) -> Option<Piece> {
         .chunks_exact(2)
         .filter_map(|bytes| Some(i16::from_le_bytes(bytes.try_into().ok()?)));
     Some((start, samples.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use gst::glib;
+
+    use super::*;
+    use crate::tap::codec::Formats;
+
+    #[test]
+    fn samples_that_are_not_whole_are_undecodable_and_those_behind_them_are_not() {
+        static COMPLAINED: AtomicBool = AtomicBool::new(false);
+        crate::init().unwrap();
+        let base = Some("GStreamer-Base");
+        glib::log_set_handler(base, glib::LogLevels::all(), false, true, |_, _, _| {
+            COMPLAINED.store(true, Ordering::Relaxed);
+        });
+        let stereo = Formats::fixed(10).unwrap();
+        let mut decoder = Decoder::new(stereo).unwrap();
+        let second = Duration::from_secs(1);
+        assert_eq!(decoder.decode(&[1, 2, 3], second, false), Err(Undecodable));
+        let decoded = decoder.decode(&[0; 4 * 882], second * 2, false).unwrap();
+        assert_eq!(decoded.len(), 1);
+        assert!(!COMPLAINED.load(Ordering::Relaxed));
+    }
 }

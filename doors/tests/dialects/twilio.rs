@@ -292,6 +292,24 @@ async fn telnyx_frames_are_understood() {
 }
 
 #[tokio::test]
+async fn a_stream_of_two_sides_that_brings_no_audio_ends() {
+    let exchange = exchange();
+    let port = serve(&exchange).await;
+    for ends in [true, false] {
+        let mut twilio = socket(port, "/twilio").await;
+        say(&mut twilio, connected()).await;
+        let both = ["inbound", "outbound"];
+        say(&mut twilio, start("CA1", &both, json!({}))).await;
+        call(&exchange, "CA1").await;
+        match ends {
+            true => say(&mut twilio, stop()).await,
+            false => twilio.close(None).await.unwrap(),
+        }
+        gone(&exchange).await;
+    }
+}
+
+#[tokio::test]
 async fn a_second_stream_of_a_call_goes_by_its_own_name() {
     let exchange = exchange();
     let port = serve(&exchange).await;
