@@ -139,7 +139,9 @@ impl Peer {
         let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
         if let Some(status) = text.strip_prefix("SIP/2.0 ") {
             let code = status.split(' ').next().unwrap_or_default();
-            self.said.push(code.to_owned());
+            // With its words: it is by them that the fuzzer tells what is new.
+            let line = status.lines().next().unwrap_or_default();
+            self.said.push(line.to_owned());
             let to = text.lines().find(|line| line.starts_with("To:"));
             let tag = to.and_then(|to| to.split(";tag=").nth(1));
             self.tag = tag.map_or(self.tag.clone(), |tag| tag.trim().to_owned());
