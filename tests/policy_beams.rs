@@ -5,8 +5,7 @@
 mod scripted;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use gstwhisperstream::policy::{
     AlignAtt, Ask, Compat, Outcome, Pass, Policy, PolicySettings, Stop,

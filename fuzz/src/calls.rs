@@ -7,7 +7,7 @@ use doors::call::{self, Encoding, Event, Feed, Format, Setting, Source, Wanted};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::bytes::Bytes;
-use crate::targets::QUICK;
+use crate::targets::quick;
 
 /// A container, in pieces of some size.
 pub fn media(bytes: &[u8]) -> String {
@@ -74,11 +74,7 @@ pub fn raw(bytes: &[u8]) -> String {
 
 fn wanted() -> Wanted {
     Wanted {
-        settings: QUICK
-            .into_iter()
-            .chain([("interim", "true")])
-            .map(|(name, value)| Setting::new(name, value))
-            .collect(),
+        settings: [quick(), vec![Setting::new("interim", "true")]].concat(),
         ..Wanted::default()
     }
 }

@@ -20,7 +20,7 @@ pub fn listen() {
             "Sticky event misordering",
             "Got data flow before",
             "mini_object != NULL",
-            "file ../gst/",
+            "file ../gst/matroska/",
         ];
         if grave.contains(&level) && !of_others.iter().any(|it| text.contains(it)) {
             note(format!("{}: {text}", domain.unwrap_or("GLib")));

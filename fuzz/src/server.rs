@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use doors::call::Setting;
 use doors::dialects::{audiosocket, vosk};
 use doors::exchange::{Exchange, Policy};
 use doors::security::Security;
@@ -17,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::bytes;
-use crate::targets::QUICK;
+use crate::targets::quick;
 
 /// Whoever hung up is let go within this time.
 const FAREWELL: Duration = Duration::from_secs(60);
@@ -43,9 +42,9 @@ pub fn server() -> &'static Server {
         let mut runtime = Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build();
         let runtime = runtime.expect("threads start");
-        let settings = QUICK.map(|(name, value)| Setting::new(name, value));
+        let settings = quick();
         let exchange = Exchange::new(Policy {
-            settings: settings.to_vec(),
+            settings: settings.clone(),
             full_at: 0,
             ..Policy::default()
         });
@@ -148,7 +147,7 @@ pub fn session(bytes: &[u8]) -> String {
     // takes a second of silence.
     let mut farewell = Vec::new();
     frame(&mut farewell, 8, &[3, 232]);
-    let waits = bytes.iter().map(|byte| usize::from(*byte)).sum::<usize>() % 16 == 0;
+    let waits = bytes.len().is_multiple_of(16);
     if !waits {
         sent.append(&mut farewell);
     }

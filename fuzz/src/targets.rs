@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
+use doors::call::Setting;
 use doors::fuzzing as doors_of;
 use gstwhisperstream::whisper::fuzzing as weights;
 
 use crate::{calls, element, server, sip};
 
 /// What every pipeline is set to, so that passes cost the least: what the network computes is not what is tried here.
-pub const QUICK: [(&str, &str); 2] = [("precision", "int8"), ("audio-ctx", "auto")];
+pub fn quick() -> Vec<Setting> {
+    vec![
+        Setting::new("precision", "int8"),
+        Setting::new("audio-ctx", "auto"),
+    ]
+}
 
 #[derive(Clone, Copy)]
 pub struct Target {

@@ -73,21 +73,20 @@ impl WhisperStream {
             gst::FlowError::Error
         })?;
         let count = map.len() as u64 / BYTES;
-        let (bytes, pts) = match (buffer.pts().filter(|_| is_timed), segment) {
+        let (samples, pts) = match (buffer.pts().filter(|_| is_timed), segment) {
             (Some(pts), Some(segment)) => match inside(&segment, pts, count) {
-                // An odd byte behind the last sample is the beginning of the next.
-                Some((samples, pts)) if samples.end == count => {
-                    (map.get((samples.start * BYTES) as usize..), Some(pts))
-                }
-                Some((samples, pts)) => {
-                    let bytes = (samples.start * BYTES) as usize..(samples.end * BYTES) as usize;
-                    (map.get(bytes), Some(pts))
-                }
-                None => (None, None),
+                Some((samples, pts)) => (samples, Some(pts)),
+                None => return Ok(gst::FlowSuccess::Ok),
             },
-            (pts, _) => (map.get(..), pts),
+            (pts, _) => (0..count, pts),
         };
-        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
+        let start = (samples.start * BYTES) as usize;
+        let end = match samples.end == count {
+            // An odd byte behind the last sample is the beginning of the next.
+            true => map.len(),
+            false => (samples.end * BYTES) as usize,
+        };
+        let Some(bytes) = map.get(start..end).filter(|bytes| !bytes.is_empty()) else {
             return Ok(gst::FlowSuccess::Ok);
         };
         if buffer.flags().contains(gst::BufferFlags::DISCONT) && is_timed {

@@ -154,9 +154,7 @@ impl Decoder {
     ) -> Result<Vec<Piece>, Undecodable> {
         // GStreamer complains aloud of samples that are not whole.
         if let Coding::L16 { channels } = self.payload.coding
-            && !payload
-                .len()
-                .is_multiple_of(2 * usize::from(channels.max(1)))
+            && !payload.len().is_multiple_of(2 * usize::from(channels))
         {
             return Err(Undecodable);
         }

@@ -9,7 +9,7 @@ use gst::ClockTime;
 use gst::prelude::*;
 
 use crate::bytes::Bytes;
-use crate::targets::QUICK;
+use crate::targets::quick;
 use judge::Judge;
 
 /// Audio of one input at most: what is longer only takes longer.
@@ -24,8 +24,8 @@ thread_local! {
 fn element() -> gst::Element {
     let element = gst::ElementFactory::make("whisperstream").build();
     let element = element.expect("the element is registered");
-    for (name, value) in QUICK {
-        element.set_property_from_str(name, value);
+    for setting in quick() {
+        setting.apply(&element).expect("it has such a property");
     }
     element
 }
